@@ -1,0 +1,1 @@
+"""What decides: plain Python and numpy, time is an argument, no ROS, no SDK, no simulator."""

@@ -1,0 +1,1 @@
+"""The devices. The only modules that import an SDK."""

@@ -1,0 +1,212 @@
+"""The Unitree G1 as one table: joints, limits, gains, units of the hands.
+
+Angles are rad, positive as in the URDF (`models/g1/g1.urdf`). `lower` and `upper` are the mechanical
+range from Unitree's `g1_29dof_rev_1_0` description (limits of the waist, arms and DFX hands) and of
+the G1-Comp head (neck). Velocity, acceleration and jerk are *our* limits: a fraction of what the motors
+can do (up to 37 rad/s), low enough for a person to stay beside the robot. Configuration may tighten
+them and never loosen them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUM_MOTORS = 29
+"""Body motors in LowState_/LowCmd_ order, legs and waist included."""
+
+ARM_SDK_WEIGHT_INDEX = 29
+"""`motor_cmd[29].q` on `rt/arm_sdk` is the weight of our command, 0 (the robot's own) to 1 (ours)."""
+
+MODE_MACHINES_29_DOF = frozenset({0, 5, 6, 11, 12, 13, 14, 15, 16})
+"""`mode_machine` values of robots with 7-DoF arms; 0 is a simulator (unitree_ros g1_description README)."""
+
+POSITION_MARGIN_RAD = 0.01
+"""Commands stay this far inside the mechanical range: no command ever presses on a hard stop."""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """One actuated joint.
+
+    name: URDF joint name. lower, upper: mechanical range [rad]. velocity [rad/s], acceleration [rad/s^2],
+    jerk [rad/s^3]: limits of every command. max_tracking_error: distance from command to measurement
+    [rad] beyond which the joint counts as blocked. kp [N m/rad], kd [N m s/rad]: gains sent to body
+    motors. motor: index in LowCmd_.motor_cmd, None where another bus drives the joint.
+    """
+
+    name: str
+    lower: float
+    upper: float
+    velocity: float
+    acceleration: float
+    jerk: float
+    max_tracking_error: float
+    kp: float = 0.0
+    kd: float = 0.0
+    motor: int | None = None
+
+
+@dataclass(frozen=True)
+class JointGroup:
+    """An ordered set of joints with their limits as arrays, so that formulas read as formulas."""
+
+    joints: tuple[Joint, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(j.name for j in self.joints)
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def __add__(self, other: JointGroup) -> JointGroup:
+        return JointGroup(self.joints + other.joints)
+
+    def column(self, field: str) -> NDArray[np.float64]:
+        """One float column of the table, (n,)."""
+        return np.array([getattr(j, field) for j in self.joints], dtype=np.float64)
+
+    @property
+    def lower(self) -> NDArray[np.float64]:
+        """Lowest position that may be commanded [rad], (n,): mechanical limit plus margin."""
+        return self.column("lower") + POSITION_MARGIN_RAD
+
+    @property
+    def upper(self) -> NDArray[np.float64]:
+        """Highest position that may be commanded [rad], (n,): mechanical limit minus margin."""
+        return self.column("upper") - POSITION_MARGIN_RAD
+
+
+def _head(name: str, lower: float, upper: float) -> Joint:
+    # XL330-M288: 10.8 rad/s without load. 1.5 rad/s keeps a 30 Hz picture within 3 degrees a frame.
+    return Joint(name, lower, upper, velocity=1.5, acceleration=12.0, jerk=240.0, max_tracking_error=0.35)
+
+
+HEAD = JointGroup(
+    (
+        _head("head_yaw_joint", -0.8727, 0.8727),
+        _head("head_pitch_joint", -0.3491, 1.4835),  # positive looks down; the servo service stops at 85 deg
+    )
+)
+
+_MIRRORED = {"shoulder_roll", "shoulder_yaw", "wrist_roll", "wrist_yaw"}
+
+# suffix: (lower, upper of the left arm, kp, kd). Gains as in Unitree's xr_teleoperate: 80/3, wrists 40/1.5.
+_ARM = {
+    "shoulder_pitch": (-3.0892, 2.6704, 80.0, 3.0),
+    "shoulder_roll": (-1.5882, 2.2515, 80.0, 3.0),
+    "shoulder_yaw": (-2.618, 2.618, 80.0, 3.0),
+    "elbow": (-1.0472, 2.0944, 80.0, 3.0),
+    "wrist_roll": (-1.972222054, 1.972222054, 40.0, 1.5),
+    "wrist_pitch": (-1.614429558, 1.614429558, 40.0, 1.5),
+    "wrist_yaw": (-1.614429558, 1.614429558, 40.0, 1.5),
+}
+
+
+def _arm(side: str, first_motor: int) -> JointGroup:
+    joints = []
+    for i, (part, (lower, upper, kp, kd)) in enumerate(_ARM.items()):
+        if side == "right" and part in _MIRRORED:
+            lower, upper = -upper, -lower
+        joints.append(
+            Joint(
+                f"{side}_{part}_joint",
+                lower,
+                upper,
+                velocity=1.5,
+                acceleration=15.0,
+                jerk=300.0,
+                max_tracking_error=0.35,
+                kp=kp,
+                kd=kd,
+                motor=first_motor + i,
+            )
+        )
+    return JointGroup(tuple(joints))
+
+
+# part: (lower, upper). The DFX hand accepts less of the thumb than its description allows.
+_HAND = {
+    "thumb_proximal_yaw": (-0.1, 1.3),
+    "thumb_proximal_pitch": (0.0, 0.5),
+    "index_proximal": (0.0, 1.7),
+    "middle_proximal": (0.0, 1.7),
+    "ring_proximal": (0.0, 1.7),
+    "pinky_proximal": (0.0, 1.7),
+}
+
+
+def _hand(side: str) -> JointGroup:
+    return JointGroup(
+        tuple(
+            # A finger that closes on an object stays short of its command by design, so the tracking
+            # bound is the whole range.
+            Joint(f"{side[0].upper()}_{part}_joint", lower, upper, 1.5, 15.0, 300.0, max_tracking_error=upper - lower)
+            for part, (lower, upper) in _HAND.items()
+        )
+    )
+
+
+LEFT_ARM = _arm("left", 15)
+RIGHT_ARM = _arm("right", 22)
+LEFT_HAND = _hand("left")
+RIGHT_HAND = _hand("right")
+
+ARMS = LEFT_ARM + RIGHT_ARM  # (14)
+HANDS = LEFT_HAND + RIGHT_HAND  # (12)
+OTHER = ARMS + HANDS
+"""What the policy's second head moves: 26 joints, the arms then the hands."""
+POLICY = HEAD + OTHER
+"""Proprioception order of the policy: 28 joints."""
+
+# Inspire DFX entry order on rt/inspire/{cmd,state}: right hand 0-5, left hand 6-11, each pinky, ring,
+# middle, index, thumb bend, thumb rotation; 1 = open, 0 = closed (xr_teleoperate robot_hand_inspire.py).
+_INSPIRE_PARTS = (
+    "pinky_proximal",
+    "ring_proximal",
+    "middle_proximal",
+    "index_proximal",
+    "thumb_proximal_pitch",
+    "thumb_proximal_yaw",
+)
+INSPIRE_ORDER: tuple[str, ...] = tuple(f"{side}_{part}_joint" for side in "RL" for part in _INSPIRE_PARTS)
+_INSPIRE_INDEX = np.array([HANDS.names.index(n) for n in INSPIRE_ORDER])
+_HAND_OPEN = HANDS.column("lower")
+_HAND_CLOSED = HANDS.column("upper")
+
+
+def inspire_from_rad(q_hands: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Hand positions [rad], (12,) in `HANDS` order, to Inspire units (12,) in `INSPIRE_ORDER`, clipped to 0..1."""
+    opening = (_HAND_CLOSED - q_hands) / (_HAND_CLOSED - _HAND_OPEN)
+    return np.clip(opening, 0.0, 1.0)[_INSPIRE_INDEX]
+
+
+def rad_from_inspire(opening: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inspire units (12,) in `INSPIRE_ORDER` to hand positions [rad], (12,) in `HANDS` order."""
+    q = np.empty(len(HANDS))
+    q[_INSPIRE_INDEX] = opening
+    return _HAND_CLOSED - q * (_HAND_CLOSED - _HAND_OPEN)
+
+
+def model_path(name: str = "g1/g1.urdf") -> Path:
+    """A file of `models/`: from the source tree, else from where the package was installed.
+
+    Raises FileNotFoundError naming both places.
+    """
+    import sys
+
+    places = [Path(__file__).resolve().parents[1] / "models" / name, Path(sys.prefix) / "share/sapave_ros/models" / name]
+    try:
+        from ament_index_python.packages import get_package_share_directory
+
+        places.append(Path(get_package_share_directory("sapave_ros")) / "models" / name)
+    except (ImportError, LookupError):
+        pass
+    for place in places:
+        if place.exists():
+            return place
+    raise FileNotFoundError(f"models/{name} not found; looked at {', '.join(map(str, places))}")

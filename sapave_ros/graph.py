@@ -1,0 +1,163 @@
+"""Start here: the whole system as tables. Who runs, what flows, how fast, and when it is too old.
+
+Launch files, `sapave up`, the nodes, the watchdog, the tests and README's tables all read this file;
+nothing else names a topic, a rate or a staleness bound.
+
+    camera ──► inference ──► head ──► neck servos (Dynamixel bus)
+                   └───────► arm  ──► SDK process ──► G1 arms and hands (Unitree DDS)
+    watchdog ──► permit ──► head, arm          (no fresh permit, no motion)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Qos(Enum):
+    """The three delivery contracts in use; `nodes/ros.py` turns them into rclpy profiles."""
+
+    SENSOR = "best effort, newest 5"
+    COMMAND = "reliable, newest 1"
+    EVENT = "reliable, newest 10"
+    LATCHED = "reliable, newest 1, kept for late joiners"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One topic.
+
+    type: `package/Message`. publishers, subscribers: node names; `*` is anyone (a person, rviz, a
+    recorder). rate_hz: while active, None for events. stale_after_s: age at which the stream counts as
+    dead for the watchdog and its readers, None where age means nothing.
+    """
+
+    topic: str
+    type: str
+    publishers: tuple[str, ...]
+    subscribers: tuple[str, ...]
+    qos: Qos
+    rate_hz: float | None
+    stale_after_s: float | None
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service of type std_srvs/Trigger."""
+
+    name: str
+    server: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process of the graph.
+
+    module: started as `python -m module` by bringup; its console script is `script`. ros: whether it is
+    a ROS node (the simulated robot is not). sim_only: runs only in simulation. ready: what bringup may
+    wait for before it starts the next process, as text printed on stdout by the process.
+    """
+
+    name: str
+    module: str
+    script: str
+    purpose: str
+    ros: bool = True
+    sim_only: bool = False
+    sim_parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+READY = "ready"
+"""Every process prints one line `NAME: ready` on stdout when its inputs and outputs are open."""
+
+COLOR = "/camera/color/image_raw"
+DEPTH = "/camera/aligned_depth_to_color/image_raw"
+CAMERA_INFO = "/camera/color/camera_info"
+JOINT_STATES = "/joint_states"
+INSTRUCTION = "/sapave/instruction"
+HEAD_INCREMENTS = "/sapave/head/increments"
+ARM_INCREMENTS = "/sapave/arms/increments"
+HEAD_COMMAND = "/sapave/head/command"
+ARM_COMMAND = "/sapave/arms/command"
+PERMIT = "/sapave/permit"
+ESTOP = "/sapave/estop"
+GROUNDING = "/sapave/grounding"
+DIAGNOSTICS = "/diagnostics"
+
+ARM_SERVICE = "/sapave/arm"
+DISARM_SERVICE = "/sapave/disarm"
+RESET_SERVICE = "/sapave/reset"
+
+CAMERA_HZ = 30.0
+HEAD_LOOP_HZ = 100.0
+ARM_LOOP_HZ = 250.0
+PERMIT_HZ = 50.0
+PERMIT_STALE_AFTER_S = 0.1
+
+STREAMS: tuple[Stream, ...] = (
+    Stream(COLOR, "sensor_msgs/Image", ("camera",), ("inference",), Qos.SENSOR, CAMERA_HZ, 0.3,
+           "rgb8, stamped at exposure"),
+    Stream(DEPTH, "sensor_msgs/Image", ("camera",), ("inference",), Qos.SENSOR, CAMERA_HZ, 0.3,
+           "16UC1 in mm on the colour image, same stamp; 0 = no depth"),
+    Stream(CAMERA_INFO, "sensor_msgs/CameraInfo", ("camera",), ("inference", "watchdog"), Qos.SENSOR, CAMERA_HZ, 0.3,
+           "intrinsics, same stamp; its age is the age of the camera"),
+    Stream(JOINT_STATES, "sensor_msgs/JointState", ("head", "arm"), ("inference", "watchdog", "*"), Qos.SENSOR, 100.0, 0.2,
+           "measured positions; each controller publishes its own joints"),
+    Stream(INSTRUCTION, "std_msgs/String", ("*",), ("inference", "watchdog"), Qos.LATCHED, None, None,
+           "what to do now; empty = nothing"),
+    Stream(HEAD_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("head", "watchdog"), Qos.COMMAND, 8.0, 1.0,
+           "one action chunk of the neck: 2 joints"),
+    Stream(ARM_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("arm",), Qos.COMMAND, 8.0, None,
+           "one action chunk of arms and hands: any of 26 joints"),
+    Stream(HEAD_COMMAND, "sensor_msgs/JointState", ("head",), ("*",), Qos.SENSOR, 50.0, None,
+           "positions commanded after the gate"),
+    Stream(ARM_COMMAND, "sensor_msgs/JointState", ("arm",), ("*",), Qos.SENSOR, 50.0, None,
+           "positions commanded after the gate"),
+    Stream(PERMIT, "diagnostic_msgs/DiagnosticStatus", ("watchdog",), ("head", "arm", "*"), Qos.COMMAND, PERMIT_HZ,
+           PERMIT_STALE_AFTER_S, "state, reason, and what each controller may do"),
+    Stream(ESTOP, "std_msgs/Bool", ("*",), ("watchdog",), Qos.LATCHED, None, None,
+           "true stops everything until a reset"),
+    Stream(GROUNDING, "sensor_msgs/Image", ("inference",), ("*",), Qos.SENSOR, 8.0, None,
+           "mono8, where in the picture the policy sees what it was told; same stamp as its picture"),
+    Stream(DIAGNOSTICS, "diagnostic_msgs/DiagnosticArray", ("watchdog", "inference", "head", "arm", "camera"), ("*",), Qos.EVENT, 1.0, None,
+           "health and timing of every node"),
+)  # fmt: skip
+
+SERVICES: tuple[Service, ...] = (
+    Service(ARM_SERVICE, "watchdog", "STANDBY or HOLD to ACTIVE: the robot may move"),
+    Service(DISARM_SERVICE, "watchdog", "any state but ESTOP to STANDBY: stop, arms back to the robot"),
+    Service(RESET_SERVICE, "watchdog", "ESTOP to STANDBY, once its cause is gone"),
+)
+
+PROCESSES: tuple[Process, ...] = (
+    # In starting order; stopped in reverse.
+    Process("sim", "sapave_ros.sim.main", "sapave_sim", "the stand-in robot: MuJoCo behind Unitree DDS, a servo bus and a camera",
+            ros=False, sim_only=True),
+    Process("watchdog", "sapave_ros.nodes.watchdog", "watchdog_node", "watches every stream and gives or withholds the permit"),
+    Process("head", "sapave_ros.nodes.head", "head_node", "moves the neck: the only writer of the servo bus",
+            sim_parameters={"port": "{run_dir}/neck"}),
+    Process("arm", "sapave_ros.nodes.arm", "arm_node", "moves arms and hands: the only writer of the Unitree topics",
+            sim_parameters={"dds_domain": "{dds_domain}", "dds_interface": "lo"}),
+    Process("camera", "sapave_ros.nodes.camera", "camera_node", "RGB, aligned depth and intrinsics of the head camera",
+            sim_parameters={"source": "sim", "ring": "{run_dir}/camera"}),
+    Process("inference", "sapave_ros.nodes.inference", "inference_node", "the policy: pictures and an instruction to action chunks"),
+)  # fmt: skip
+
+
+def process(name: str) -> Process:
+    """The process of that name; KeyError lists the names there are."""
+    for p in PROCESSES:
+        if p.name == name:
+            return p
+    raise KeyError(f"no process {name!r}; there are {', '.join(p.name for p in PROCESSES)}")
+
+
+def stream(topic: str) -> Stream:
+    """The stream on that topic; KeyError lists the topics there are."""
+    for s in STREAMS:
+        if s.topic == topic:
+            return s
+    raise KeyError(f"no stream {topic!r}; there are {', '.join(s.topic for s in STREAMS)}")

@@ -1,0 +1,1 @@
+"""The trained policy at run time: ONNX Runtime, its manifest and its tokenizer. No torch."""
