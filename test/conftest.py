@@ -1,0 +1,45 @@
+"""Shared fixtures. Whoever starts ROS or DDS asks for a domain of its own, so that two runs never meet."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+os.environ.setdefault("MUJOCO_GL", "egl")
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+
+def _claim(first: int, last: int) -> Iterator[int]:
+    """A number that no other test process holds: an abstract UNIX socket is the lock, and dies with its owner."""
+    for number in range(first, last + 1):
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            lock.bind(f"\0sapave-test-domain-{number}")
+        except OSError:
+            lock.close()
+            continue
+        try:
+            yield number
+        finally:
+            lock.close()
+        return
+    raise RuntimeError(f"all test domains {first}..{last} are taken")
+
+
+@pytest.fixture
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS domain id for this test alone, set in the environment of all that it starts."""
+    for number in _claim(100, 160):
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+        monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        yield number
+
+
+@pytest.fixture
+def dds_domain() -> Iterator[int]:
+    """A domain id for the Unitree side of this test alone."""
+    for number in _claim(161, 230):
+        yield number
