@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sapave_ros.share import share_path
+
 NUM_MOTORS = 29
 """Body motors in LowState_/LowCmd_ order, legs and waist included."""
 
@@ -193,20 +195,5 @@ def rad_from_inspire(opening: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def model_path(name: str = "g1/g1.urdf") -> Path:
-    """A file of `models/`: from the source tree, else from where the package was installed.
-
-    Raises FileNotFoundError naming both places.
-    """
-    import sys
-
-    places = [Path(__file__).resolve().parents[1] / "models" / name, Path(sys.prefix) / "share/sapave_ros/models" / name]
-    try:
-        from ament_index_python.packages import get_package_share_directory
-
-        places.append(Path(get_package_share_directory("sapave_ros")) / "models" / name)
-    except (ImportError, LookupError):
-        pass
-    for place in places:
-        if place.exists():
-            return place
-    raise FileNotFoundError(f"models/{name} not found; looked at {', '.join(map(str, places))}")
+    """A file of `models/`; FileNotFoundError names the places looked at."""
+    return share_path(f"models/{name}")

@@ -104,12 +104,12 @@ STREAMS: tuple[Stream, ...] = (
            "16UC1 in mm on the colour image, same stamp; 0 = no depth"),
     Stream(CAMERA_INFO, "sensor_msgs/CameraInfo", ("camera",), ("inference", "watchdog"), Qos.SENSOR, CAMERA_HZ, 0.3,
            "intrinsics, same stamp; its age is the age of the camera"),
-    Stream(JOINT_STATES, "sensor_msgs/JointState", ("head", "arm"), ("inference", "watchdog", "*"), Qos.SENSOR, 100.0, 0.2,
-           "measured positions; each controller publishes its own joints"),
+    Stream(JOINT_STATES, "sensor_msgs/JointState", ("head", "arm"), ("inference", "watchdog", "*"), Qos.SENSOR, 100.0,
+           0.2, "measured positions; each controller publishes its own joints"),
     Stream(INSTRUCTION, "std_msgs/String", ("*",), ("inference", "watchdog"), Qos.LATCHED, None, None,
            "what to do now; empty = nothing"),
-    Stream(HEAD_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("head", "watchdog"), Qos.COMMAND, 8.0, 1.0,
-           "one action chunk of the neck: 2 joints"),
+    Stream(HEAD_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("head", "watchdog"), Qos.COMMAND, 8.0,
+           1.0, "one action chunk of the neck: 2 joints"),
     Stream(ARM_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("arm",), Qos.COMMAND, 8.0, None,
            "one action chunk of arms and hands: any of 26 joints"),
     Stream(HEAD_COMMAND, "sensor_msgs/JointState", ("head",), ("*",), Qos.SENSOR, 50.0, None,
@@ -122,8 +122,8 @@ STREAMS: tuple[Stream, ...] = (
            "true stops everything until a reset"),
     Stream(GROUNDING, "sensor_msgs/Image", ("inference",), ("*",), Qos.SENSOR, 8.0, None,
            "mono8, where in the picture the policy sees what it was told; same stamp as its picture"),
-    Stream(DIAGNOSTICS, "diagnostic_msgs/DiagnosticArray", ("watchdog", "inference", "head", "arm", "camera"), ("*",), Qos.EVENT, 1.0, None,
-           "health and timing of every node"),
+    Stream(DIAGNOSTICS, "diagnostic_msgs/DiagnosticArray", ("watchdog", "inference", "head", "arm", "camera"), ("*",),
+           Qos.EVENT, 1.0, None, "health and timing of every node"),
 )  # fmt: skip
 
 SERVICES: tuple[Service, ...] = (
@@ -134,16 +134,18 @@ SERVICES: tuple[Service, ...] = (
 
 PROCESSES: tuple[Process, ...] = (
     # In starting order; stopped in reverse.
-    Process("sim", "sapave_ros.sim.main", "sapave_sim", "the stand-in robot: MuJoCo behind Unitree DDS, a servo bus and a camera",
-            ros=False, sim_only=True),
-    Process("watchdog", "sapave_ros.nodes.watchdog", "watchdog_node", "watches every stream and gives or withholds the permit"),
+    Process("sim", "sapave_ros.sim.main", "sapave_sim",
+            "the stand-in robot: MuJoCo behind Unitree DDS, a servo bus and a camera", ros=False, sim_only=True),
+    Process("watchdog", "sapave_ros.nodes.watchdog", "watchdog_node",
+            "watches every stream and gives or withholds the permit"),
     Process("head", "sapave_ros.nodes.head", "head_node", "moves the neck: the only writer of the servo bus",
             sim_parameters={"port": "{run_dir}/neck"}),
     Process("arm", "sapave_ros.nodes.arm", "arm_node", "moves arms and hands: the only writer of the Unitree topics",
             sim_parameters={"dds_domain": "{dds_domain}", "dds_interface": "lo"}),
     Process("camera", "sapave_ros.nodes.camera", "camera_node", "RGB, aligned depth and intrinsics of the head camera",
             sim_parameters={"source": "sim", "ring": "{run_dir}/camera"}),
-    Process("inference", "sapave_ros.nodes.inference", "inference_node", "the policy: pictures and an instruction to action chunks"),
+    Process("inference", "sapave_ros.nodes.inference", "inference_node",
+            "the policy: pictures and an instruction to action chunks"),
 )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def _claim(first: int, last: int) -> Iterator[int]:
 @pytest.fixture
 def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A ROS domain id for this test alone, set in the environment of all that it starts."""
-    for number in _claim(100, 160):
+    for number in _claim(70, 85):
         monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
         monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         yield number
@@ -41,5 +41,5 @@ def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 @pytest.fixture
 def dds_domain() -> Iterator[int]:
     """A domain id for the Unitree side of this test alone."""
-    for number in _claim(161, 230):
+    for number in _claim(86, 101):
         yield number

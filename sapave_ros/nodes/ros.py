@@ -200,7 +200,7 @@ def image_msg(image: np.ndarray, encoding: str, stamp: float, frame_id: str) -> 
     msg = Image(height=image.shape[0], width=image.shape[1], encoding=encoding, is_bigendian=0)
     msg.step = image.strides[0] if image.flags.c_contiguous else image.shape[1] * image[0, 0].nbytes
     data = array.array("B")  # any other type makes rclpy convert the picture byte by byte
-    data.frombytes(memoryview(np.ascontiguousarray(image)).cast("B"))
+    data.frombytes(np.ascontiguousarray(image).data.cast("B"))
     msg.data = data
     msg.header.stamp = to_msg_time(stamp)
     msg.header.frame_id = frame_id

@@ -1,0 +1,69 @@
+# make demo | test | lint need nothing but Python 3.10-3.13 and apt: each sets up what it uses in .venv.
+# A sourced ROS 2 installation is used where there is one; else ROS 2 comes as wheels from PyPI.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+ifdef ROS_DISTRO
+ROS_EXTRA :=
+VENV_FLAGS := --system-site-packages
+else
+ROS_EXTRA := ros,
+VENV_FLAGS :=
+endif
+
+export MUJOCO_GL ?= egl
+
+.PHONY: demo test test-slow lint bench train clean apt
+
+demo: $(VENV)/.run
+	$(BIN)/sapave demo $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The shipped weights, from nothing: pairs, two trainings, export.
+train: $(VENV)/.dev
+	$(BIN)/sapave data --config nano
+	$(BIN)/sapave train --config nano --stage ground
+	$(BIN)/sapave train --config nano --stage look
+	$(BIN)/sapave export --config nano --output models/sapave_nano.onnx
+
+bench: $(VENV)/.run
+	$(BIN)/sapave bench look
+	$(BIN)/sapave bench latency
+
+# EGL renders the simulation without a screen; libusb is what pyrealsense2 loads.
+apt:
+	@ldconfig -p | grep -q libEGL.so.1 && ldconfig -p | grep -q libusb-1.0.so.0 && ldconfig -p | grep -q libGL.so.1 || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libegl1 libgl1 libgl1-mesa-dri libusb-1.0-0 >/dev/null; \
+	  else echo "missing system libraries; run: sudo apt-get install libegl1 libgl1 libgl1-mesa-dri libusb-1.0-0" >&2; exit 1; fi; }
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit("PYTHON is %d.%d; expected 3.10 to 3.13: make PYTHON=python3.11 ..." % v)'
+	$(PYTHON) -m venv $(VENV_FLAGS) $(VENV)
+
+# unitree_sdk2 pins cyclonedds 0.10.2, which has no wheel for Python > 3.10; the simulated robot speaks 11.
+$(VENV)/.run: setup.py | $(BIN)/python apt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[$(ROS_EXTRA)sim]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps unitree-sdk2==1.0.1
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/python -m pip install -q --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[$(ROS_EXTRA)sim,train,test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info out .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,54 @@
+"""The package: ament_python for colcon, and pip-installable with the ROS 2 wheels of PyPI where there is no ROS."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = "sapave_ros"
+
+NODES = ("camera", "inference", "head", "arm", "watchdog")
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="SaPaVe on a Unitree G1: a policy that decides where to look and what to do, as ROS 2 nodes",
+    license="Apache-2.0",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    python_requires=">=3.10,<3.14",
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", glob("launch/*.launch.py")),
+        (f"share/{NAME}/config", glob("config/*")),
+        (f"share/{NAME}/models", glob("models/*.onnx")),
+        (f"share/{NAME}/models/g1", glob("models/g1/*")),
+    ],
+    # What the nodes need on a robot, ROS itself and Unitree's SDK excepted.
+    install_requires=[
+        "numpy>=1.24",
+        "pyyaml",
+        "onnxruntime>=1.17",
+        "opencv-python-headless>=4.7",
+        "ruckig>=0.12",
+        "dynamixel-sdk>=4.0.5",
+        "pyserial",
+        "pyrealsense2>=2.55; python_version < '3.14'",
+    ],
+    extras_require={
+        # Real rclpy and Fast DDS (Jazzy) as wheels, for machines without a ROS installation.
+        "ros": ["ros-rclpy[fastrtps]==7.1.6", "ros-common-interfaces==5.3.6"],
+        # The simulated G1. cyclonedds 11 never joins a robot's network (sapave_ros/drivers/unitree_sdk.py).
+        "sim": ["mujoco>=3.3", "cyclonedds==11.0.1", "matplotlib", "imageio", "imageio-ffmpeg", "tqdm", "psutil"],
+        "train": ["torch>=2.6", "onnx", "onnxscript", "tqdm", "mujoco>=3.3"],
+        "gpu": ["onnxruntime-gpu>=1.17"],
+        "test": ["pytest", "pytest-timeout", "hypothesis", "transforms3d", "ruff", "mypy", "types-PyYAML", "types-psutil"],
+    },
+    entry_points={
+        "console_scripts": [
+            "sapave = sapave_ros.cli:main",
+            "sapave_sim = sapave_ros.sim.main:main",
+            *(f"{node}_node = sapave_ros.nodes.{node}:main" for node in NODES),
+        ]
+    },
+    zip_safe=False,
+)
