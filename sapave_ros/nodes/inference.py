@@ -1,0 +1,210 @@
+"""Process `inference`: pictures, joints and an instruction in, one action chunk per trained head out."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+
+from sapave_ros import graph
+from sapave_ros.core.kinematics import Kinematics
+from sapave_ros.core.observation import ObservationBuilder, ObservationParameters
+from sapave_ros.nodes import ros
+from sapave_ros.parameters import parameter
+from sapave_ros.policy.onnx_policy import OnnxPolicy, PolicyOutput
+from sapave_ros.policy.session import PolicySession, SessionParameters
+from sapave_ros.share import share_path
+from sapave_ros.types import Observation
+
+
+@dataclass(frozen=True)
+class InferenceParameters:
+    """Parameters of the node, besides those of the observation and of the session."""
+
+    model: str = parameter("", doc="path of the ONNX model; empty: the one that ships with the package")
+    provider: str = parameter(
+        "auto",
+        choices=("auto", "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+        doc="ONNX Runtime execution provider; auto: the fastest that this machine has",
+    )
+    threads: int = parameter(1, low=1, high=64, doc="threads of one inference on the CPU")
+    rate_hz: float = parameter(7.5, unit="Hz", low=0.5, high=60.0, doc="inferences per second, while told to act")
+
+
+@dataclass
+class _Timing:
+    """The last inferences' times [ms]."""
+
+    model: deque[float] = field(default_factory=lambda: deque(maxlen=100))
+    preprocess: deque[float] = field(default_factory=lambda: deque(maxlen=100))
+    exposure_to_increments: deque[float] = field(default_factory=lambda: deque(maxlen=100))
+
+
+class InferenceNode(Node):
+    """Callbacks collect; a worker thread with a one-slot mailbox infers. No callback waits for the model."""
+
+    def __init__(self) -> None:
+        super().__init__("inference")
+        use = ros.parameters(self, InferenceParameters)
+        path = use.model or share_path("models/sapave_nano.onnx")
+        self._policy = OnnxPolicy(path, "auto" if use.provider == "auto" else (use.provider,), use.threads)
+        self._session = PolicySession(self._policy, ros.parameters(self, SessionParameters))
+        kinematics = Kinematics.from_urdf()
+        self._builder = ObservationBuilder(kinematics.camera_in_torso, ros.parameters(self, ObservationParameters))
+        # Half a frame of tolerance: a period that is a whole number of frames must not slip to the next frame.
+        self._period_s = 1.0 / use.rate_hz - 0.5 / graph.CAMERA_HZ
+        self._due_stamp_s = -np.inf
+
+        self._instruction = ""
+        self._mail = threading.Condition()
+        self._observation: Observation | None = None
+        self._closing = False
+        self._failed: str | None = None
+        self._reason = "no instruction"
+        self._published = 0
+        self._timing = _Timing()
+
+        self._head = ros.publisher(self, graph.stream(graph.HEAD_INCREMENTS))
+        self._arms = ros.publisher(self, graph.stream(graph.ARM_INCREMENTS))
+        self._grounding = ros.publisher(self, graph.stream(graph.GROUNDING))
+        self._diagnostics = ros.publisher(self, graph.stream(graph.DIAGNOSTICS))
+        for topic, callback in (
+            (graph.COLOR, self._on_color),
+            (graph.DEPTH, self._on_depth),
+            (graph.CAMERA_INFO, self._on_camera_info),
+            (graph.JOINT_STATES, self._on_joint_states),
+            (graph.INSTRUCTION, self._on_instruction),
+        ):
+            ros.subscribe(self, graph.stream(topic), callback)
+        self.create_timer(1.0, self._publish_diagnostics)
+
+        self.get_logger().info(
+            f"model {self._policy.manifest.name} on {self._policy.providers[0]}, "
+            f"trained heads: {', '.join(self._policy.manifest.trained_heads)}"
+        )
+        self._worker = threading.Thread(target=self._work, name="inference")
+        self._worker.start()
+
+    def _on_color(self, msg: Any) -> None:
+        if self._instruction:
+            self._builder.add_color(ros.stamp_s(msg.header.stamp), ros.image_array(msg))
+            self._offer()
+
+    def _on_depth(self, msg: Any) -> None:
+        if self._instruction:
+            self._builder.add_depth(ros.stamp_s(msg.header.stamp), ros.image_array(msg))
+            self._offer()
+
+    def _on_camera_info(self, msg: Any) -> None:
+        if self._instruction:
+            self._builder.add_intrinsics(ros.stamp_s(msg.header.stamp), np.asarray(msg.k, dtype=float).reshape(3, 3))
+            self._offer()
+
+    def _on_joint_states(self, msg: Any) -> None:
+        try:
+            self._builder.joints.add(msg.name, ros.stamp_s(msg.header.stamp), np.asarray(msg.position))
+        except ValueError as error:
+            self.get_logger().warning(f"{graph.JOINT_STATES} dropped: {error}", throttle_duration_sec=2.0)
+            return
+        if self._instruction:
+            self._offer()
+
+    def _on_instruction(self, msg: Any) -> None:
+        instruction = msg.data.strip()
+        if instruction == self._instruction:
+            return
+        unknown = self._policy.tokenizer.unknown_words(instruction)
+        if unknown:
+            self.get_logger().warning(f"instruction {instruction!r}: the model has never seen {', '.join(unknown)}")
+        with self._mail:  # what was seen under the old instruction is not acted on under the new one
+            self._instruction = instruction
+            self._observation = None
+            self._session.reset()
+            self._due_stamp_s = -np.inf
+        self._reason = "waiting for a picture" if instruction else "no instruction"
+        self.get_logger().info(f"instruction: {instruction!r}")
+
+    def _offer(self) -> None:
+        """Puts the newest complete observation into the mailbox, if one is due."""
+        observation = self._builder.take(ros.now_s(self), self._instruction, self._due_stamp_s)
+        if isinstance(observation, str):
+            self._reason = observation
+            return
+        self._due_stamp_s = observation.stamp_s + self._period_s
+        with self._mail:
+            self._observation = observation
+            self._mail.notify()
+
+    def _work(self) -> None:
+        try:
+            while True:
+                with self._mail:
+                    self._mail.wait_for(lambda: self._observation is not None or self._closing)
+                    if self._closing:
+                        return
+                    observation, self._observation = self._observation, None
+                assert observation is not None
+                output = self._session.infer(observation)
+                with self._mail:
+                    # The person has said something else meanwhile: this answers the old question.
+                    if observation.instruction != self._instruction:
+                        continue
+                    self._publish(observation, output)
+        except Exception as error:  # ends the process: a policy that cannot infer must not look alive
+            self._failed = f"inference failed: {type(error).__name__}: {error}"
+
+    def _publish(self, observation: Observation, output: PolicyOutput) -> None:
+        if output.head is not None:
+            self._head.publish(ros.chunk_to_msg(output.head))
+        if output.other is not None:
+            self._arms.publish(ros.chunk_to_msg(output.other))
+        delay_s = ros.now_s(self) - observation.stamp_s
+        self._session.delivered(delay_s)
+        self._timing.exposure_to_increments.append(delay_s * 1e3)
+        self._timing.model.append(output.timings.model_s * 1e3)
+        self._timing.preprocess.append(output.timings.preprocess_s * 1e3)
+        self._published += 1
+        self._reason = "inferring"
+        heat = np.clip(output.grounding * 255, 0, 255).astype(np.uint8)
+        self._grounding.publish(ros.image_msg(heat, "mono8", observation.stamp_s, "camera_color_optical_frame"))
+
+    def _publish_diagnostics(self) -> None:
+        timing = self._timing
+        values: dict[str, object] = {"instruction": self._instruction, "chunks": self._published}
+        values["provider"] = self._policy.providers[0]
+        for name, series in (
+            ("model_ms", timing.model),
+            ("preprocess_ms", timing.preprocess),
+            ("exposure_to_increments_ms", timing.exposure_to_increments),
+        ):
+            if series:
+                values[name] = statistics.median(series)
+        level = b"\x00" if self._reason in ("inferring", "no instruction") else b"\x01"
+        self._diagnostics.publish(ros.diagnostics(self, ros.status("sapave/inference", level, self._reason, values)))
+        if level != b"\x00":
+            self.get_logger().warning(f"no chunk: {self._reason}", throttle_duration_sec=2.0)
+
+    def failure(self) -> str | None:
+        """Why the process must end, if it must."""
+        return self._failed
+
+    def close(self) -> None:
+        """Ends the worker."""
+        with self._mail:
+            self._closing = True
+            self._mail.notify()
+        self._worker.join()
+
+
+def main() -> int:
+    return ros.run("inference", InferenceNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

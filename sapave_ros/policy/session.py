@@ -1,0 +1,81 @@
+"""A policy over time: which noise, and how the next chunk continues the last one.
+
+The inference node and the lockstep benchmark both run this, so that what is scored is what is deployed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from sapave_ros.parameters import parameter
+from sapave_ros.policy.manifest import Manifest
+from sapave_ros.policy.onnx_policy import PolicyOutput, PreviousChunk, prefix_weights, resample
+from sapave_ros.types import ActionChunk, Observation
+
+
+class Policy(Protocol):
+    """What `OnnxPolicy` offers and the baselines of the benchmark imitate."""
+
+    manifest: Manifest
+
+    def infer(
+        self, observation: Observation, noise: int = 0, previous: dict[str, PreviousChunk] | None = None
+    ) -> PolicyOutput: ...
+
+
+@dataclass(frozen=True)
+class SessionParameters:
+    """How chunks follow each other."""
+
+    chunking: str = parameter(
+        "plain", choices=("plain", "rtc"), doc="plain: every chunk anew; rtc: real-time chunking, continue what runs"
+    )
+    rtc_horizon_steps: int = parameter(
+        8, unit="steps", low=1, high=64, doc="first step of a chunk that real-time chunking leaves free"
+    )
+    noise_seed: int = parameter(
+        0, low=0, high=2**31 - 1, doc="the same noise for every chunk, so that a run can be repeated"
+    )
+
+
+class PolicySession:
+    """Runs a policy picture after picture under one instruction."""
+
+    def __init__(self, policy: Policy, parameters: SessionParameters) -> None:
+        self._policy = policy
+        self._parameters = parameters
+        self._previous: dict[str, ActionChunk] = {}
+        # The first inferences of a process are slow and say nothing about the next ones.
+        self._delays_s: deque[float] = deque(maxlen=10)
+
+    def reset(self) -> None:
+        """Forget the running chunk: a new instruction continues nothing."""
+        self._previous.clear()
+
+    def delivered(self, delay_s: float) -> None:
+        """Tell how long after its exposure the last chunk was sent [s]."""
+        self._delays_s.append(delay_s)
+
+    def infer(self, observation: Observation) -> PolicyOutput:
+        """One inference; see `OnnxPolicy.infer`."""
+        output = self._policy.infer(observation, self._parameters.noise_seed, self._continuation(observation.stamp_s))
+        self._previous = {
+            head: chunk for head, chunk in (("head", output.head), ("other", output.other)) if chunk is not None
+        }
+        return output
+
+    def _continuation(self, stamp_s: float) -> dict[str, PreviousChunk] | None:
+        if self._parameters.chunking == "plain":
+            return None
+        manifest = self._policy.manifest
+        # At least one step is under way by the time a chunk arrives.
+        delay_steps = math.ceil(max(self._delays_s, default=manifest.dt_s) / manifest.dt_s)
+        continuation = {}
+        for head, chunk in self._previous.items():
+            increments, known = resample(chunk, stamp_s, manifest.chunk_steps, manifest.dt_s)
+            weights = prefix_weights(known, delay_steps, self._parameters.rtc_horizon_steps)
+            continuation[head] = PreviousChunk(increments, weights)
+        return continuation
