@@ -37,7 +37,8 @@ class Joint:
     name: URDF joint name. lower, upper: mechanical range [rad]. velocity [rad/s], acceleration [rad/s^2],
     jerk [rad/s^3]: limits of every command. max_tracking_error: distance from command to measurement
     [rad] beyond which the joint counts as blocked. kp [N m/rad], kd [N m s/rad]: gains sent to body
-    motors. motor: index in LowCmd_.motor_cmd, None where another bus drives the joint.
+    motors. effort: what the motor can give [N m], the bound of a feed-forward torque. motor: index in
+    LowCmd_.motor_cmd, None where another bus drives the joint.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Joint:
     max_tracking_error: float
     kp: float = 0.0
     kd: float = 0.0
+    effort: float = 0.0
     motor: int | None = None
 
 
@@ -95,6 +97,7 @@ HEAD = JointGroup(
     )
 )
 
+_WEAK = {"wrist_pitch", "wrist_yaw"}  # the 4010 motors; all others of the arm are 5020
 _MIRRORED = {"shoulder_roll", "shoulder_yaw", "wrist_roll", "wrist_yaw"}
 
 # suffix: (lower, upper of the left arm, kp, kd). Gains as in Unitree's xr_teleoperate: 80/3, wrists 40/1.5.
@@ -107,6 +110,15 @@ _ARM = {
     "wrist_pitch": (-1.614429558, 1.614429558, 40.0, 1.5),
     "wrist_yaw": (-1.614429558, 1.614429558, 40.0, 1.5),
 }
+
+_LEG = ("hip_pitch", "hip_roll", "hip_yaw", "knee", "ankle_pitch", "ankle_roll")
+
+MOTOR_NAMES: tuple[str, ...] = (
+    *(f"{side}_{part}_joint" for side in ("left", "right") for part in _LEG),
+    *(f"waist_{part}_joint" for part in ("yaw", "roll", "pitch")),
+    *(f"{side}_{part}_joint" for side in ("left", "right") for part in _ARM),
+)
+"""URDF joint names of the body motors in LowState_/LowCmd_ order, (29)."""
 
 
 def _arm(side: str, first_motor: int) -> JointGroup:
@@ -125,6 +137,7 @@ def _arm(side: str, first_motor: int) -> JointGroup:
                 max_tracking_error=0.35,
                 kp=kp,
                 kd=kd,
+                effort=5.0 if part in _WEAK else 25.0,
                 motor=first_motor + i,
             )
         )
