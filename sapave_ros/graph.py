@@ -57,8 +57,8 @@ class Process:
     """One process of the graph.
 
     module: started as `python -m module` by bringup; its console script is `script`. ros: whether it is
-    a ROS node (the simulated robot is not). sim_only: runs only in simulation. ready: what bringup may
-    wait for before it starts the next process, as text printed on stdout by the process.
+    a ROS node (the simulated robot is not). sim_only: runs only in simulation. parameters: what the node is
+    told at every start, sim_parameters: in simulation besides; {run_dir} and {dds_domain} are those of the run.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Process:
     purpose: str
     ros: bool = True
     sim_only: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
     sim_parameters: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -141,7 +142,7 @@ PROCESSES: tuple[Process, ...] = (
     Process("head", "sapave_ros.nodes.head", "head_node", "moves the neck: the only writer of the servo bus",
             sim_parameters={"port": "{run_dir}/neck"}),
     Process("arm", "sapave_ros.nodes.arm", "arm_node", "moves arms and hands: the only writer of the Unitree topics",
-            sim_parameters={"dds_domain": "{dds_domain}", "dds_interface": "lo"}),
+            parameters={"dds_domain": "{dds_domain}"}, sim_parameters={"dds_interface": "lo"}),
     Process("camera", "sapave_ros.nodes.camera", "camera_node", "RGB, aligned depth and intrinsics of the head camera",
             sim_parameters={"source": "sim", "ring": "{run_dir}/camera"}),
     Process("inference", "sapave_ros.nodes.inference", "inference_node",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from sapave_ros import graph
@@ -67,7 +68,7 @@ class InferenceNode(Node):
         self._closing = False
         self._failed: str | None = None
         self._reason = "no instruction"
-        self._published = 0
+        self._published = self._reported = 0
         self._timing = _Timing()
 
         self._head = ros.publisher(self, graph.stream(graph.HEAD_INCREMENTS))
@@ -154,6 +155,7 @@ class InferenceNode(Node):
                 with self._mail:
                     # The person has said something else meanwhile: this answers the old question.
                     if observation.instruction != self._instruction:
+                        self._session.reset()
                         continue
                     self._publish(observation, output)
         except Exception as error:  # ends the process: a policy that cannot infer must not look alive
@@ -170,7 +172,6 @@ class InferenceNode(Node):
         self._timing.model.append(output.timings.model_s * 1e3)
         self._timing.preprocess.append(output.timings.preprocess_s * 1e3)
         self._published += 1
-        self._reason = "inferring"
         heat = np.clip(output.grounding * 255, 0, 255).astype(np.uint8)
         self._grounding.publish(ros.image_msg(heat, "mono8", observation.stamp_s, "camera_color_optical_frame"))
 
@@ -185,10 +186,13 @@ class InferenceNode(Node):
         ):
             if series:
                 values[name] = statistics.median(series)
-        level = b"\x00" if self._reason in ("inferring", "no instruction") else b"\x01"
-        self._diagnostics.publish(ros.diagnostics(self, ros.status("sapave/inference", level, self._reason, values)))
-        if level != b"\x00":
-            self.get_logger().warning(f"no chunk: {self._reason}", throttle_duration_sec=2.0)
+        inferring = self._published > self._reported
+        self._reported = self._published
+        message = "inferring" if inferring else self._reason
+        level = DiagnosticStatus.OK if inferring or not self._instruction else DiagnosticStatus.WARN
+        self._diagnostics.publish(ros.diagnostics(self, ros.status("sapave/inference", level, message, values)))
+        if level != DiagnosticStatus.OK:
+            self.get_logger().warning(f"no chunk: {message}", throttle_duration_sec=2.0)
 
     def failure(self) -> str | None:
         """Why the process must end, if it must."""

@@ -1,0 +1,73 @@
+"""The graph as launch actions, for `ros2 launch`. The launch files differ by one word."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
+from launch.launch_description_entity import LaunchDescriptionEntity
+from launch_ros.actions import Node
+
+from sapave_ros.plan import Options, environment, plan
+from sapave_ros.share import share_path
+
+_ARGUMENTS = {
+    "params_file": ("", "YAML with parameters of the nodes, read after the package's own"),
+    "dds_domain": ("{dds_domain}", "domain id of the Unitree side: 0 on a robot, 1 in simulation"),
+    "run_dir": ("", "where sockets, rings and logs of this run are kept"),
+    "sim_arguments": ("", "for the simulated robot, such as '--seed 3'"),
+}
+
+
+def launch_graph(sim: bool) -> LaunchDescription:
+    """All processes of the table, with or without the simulated robot, plus robot_state_publisher."""
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default.format(dds_domain=int(sim)), description=text)
+        for name, (default, text) in _ARGUMENTS.items()
+        if sim or name != "sim_arguments"
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=_actions, args=[sim])])
+
+
+def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]:
+    given = context.launch_configurations
+    options = Options(
+        sim=sim,
+        dds_domain=int(given["dds_domain"]),
+        run_dir=Path(given["run_dir"]),
+        params_file=Path(given["params_file"]) if given["params_file"] else None,
+        sim_arguments=given.get("sim_arguments", "").split(),
+    )
+    options.run_dir.mkdir(parents=True, exist_ok=True)
+    # What the user has set already stays: RMW and discovery may be a site's own choice.
+    actions: list[LaunchDescriptionEntity] = [
+        SetEnvironmentVariable(name, value) for name, value in environment(options).items() if name not in os.environ
+    ]
+    files = [str(share_path("config/sapave.yaml"))] + ([str(options.params_file)] if options.params_file else [])
+    for start in plan(options):
+        if start.ros:
+            typed = {name: yaml.safe_load(value) for name, value in start.parameters.items()}
+            parameters = [*files, *([typed] if typed else [])]
+            actions.append(
+                Node(
+                    package="sapave_ros",
+                    executable=start.script,
+                    name=start.name,
+                    parameters=parameters,
+                    output="screen",
+                )
+            )
+        else:
+            actions.append(ExecuteProcess(cmd=list(start.argv), name=start.name, output="screen"))
+    description = share_path("models/g1/g1.urdf").read_text()
+    actions.append(
+        Node(
+            package="robot_state_publisher",
+            executable="robot_state_publisher",
+            parameters=[{"robot_description": description}],
+        )
+    )
+    return actions
