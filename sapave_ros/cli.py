@@ -1,0 +1,106 @@
+"""The `sapave` command. Each subcommand imports what it needs when it is used."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sapave_ros import __version__, graph
+
+# name: (module with add_arguments(parser) and run(args) -> int, one line of help)
+_COMMANDS = {
+    "demo": ("sapave_ros.demo", "the simulated G1 looks for what it is told; writes a video and a plot"),
+    "up": ("sapave_ros.up", "start the graph, on the robot or with --sim, until Ctrl-C"),
+    "data": ("sapave_ros.learning.data", "generate training pairs in the simulator"),
+    "train": ("sapave_ros.learning.train", "train one stage of the policy"),
+    "export": ("sapave_ros.learning.export", "export the trained policy to ONNX with its manifest"),
+    "tables": ("sapave_ros.tables", "write the tables of README.md anew from graph.py"),
+}
+_BENCHES = {
+    "look": ("sapave_ros.bench.look", "closed-loop success of looking, in lockstep, on unseen scenes"),
+    "latency": ("sapave_ros.bench.latency", "rates, latencies and CPU of the real processes"),
+    "tick": ("sapave_ros.bench.tick", "cost of one 250 Hz tick, ours against plain SDK calls"),
+}
+
+
+def _say(args: argparse.Namespace) -> int:
+    from sapave_ros.nodes.operator import session
+
+    with session() as operator:
+        operator.say(args.instruction)
+    return 0
+
+
+def _call(service: str) -> Callable[[argparse.Namespace], int]:
+    def run(args: argparse.Namespace) -> int:
+        from sapave_ros.nodes.operator import session
+
+        with session() as operator:
+            print(operator.call(service))
+        return 0
+
+    return run
+
+
+def _stop(args: argparse.Namespace) -> int:
+    from sapave_ros.nodes.operator import session
+
+    with session() as operator:
+        operator.stop_now()
+    print(f"emergency stop sent; 'sapave reset' clears it ({graph.RESET_SERVICE})")
+    return 0
+
+
+def _mount(commands: Any, name: str, module: str, text: str) -> None:
+    """A subcommand whose module is imported only when it is the one asked for."""
+    parser = commands.add_parser(name, help=text, add_help=False)
+    parser.set_defaults(module=module, name=parser.prog, description=text)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point. Returns the exit code: 0 success, 1 failure or refusal, 2 wrong usage or set-up."""
+    parser = argparse.ArgumentParser(prog="sapave", description="SaPaVe on a Unitree G1")
+    parser.add_argument("--version", action="version", version=f"sapave_ros {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, text) in _COMMANDS.items():
+        _mount(commands, name, module, text)
+    bench = commands.add_parser("bench", help="benchmarks, each prints its figures")
+    benches = bench.add_subparsers(dest="bench", required=True, metavar="BENCH")
+    for name, (module, text) in _BENCHES.items():
+        _mount(benches, name, module, text)
+    say = commands.add_parser("say", help="tell the running graph what to do")
+    say.add_argument("instruction", help="such as 'look at the red mug'; empty = nothing")
+    say.set_defaults(run=_say)
+    for name, service in (("arm", graph.ARM_SERVICE), ("disarm", graph.DISARM_SERVICE), ("reset", graph.RESET_SERVICE)):
+        text = next(s.meaning for s in graph.SERVICES if s.name == service)
+        commands.add_parser(name, help=text).set_defaults(run=_call(service))
+    commands.add_parser("stop", help="emergency stop of the running graph").set_defaults(run=_stop)
+
+    args, rest = parser.parse_known_args(argv)
+    try:
+        if "module" in args:
+            module = importlib.import_module(args.module)
+            inner = argparse.ArgumentParser(prog=args.name, description=args.description)
+            module.add_arguments(inner)
+            return int(module.run(inner.parse_args(rest)))
+        if rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        return int(args.run(args))
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        print(f"sapave: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def json_argument(parser: argparse.ArgumentParser) -> None:
+    """`--json F`, the same for every command that measures."""
+    parser.add_argument("--json", type=Path, metavar="F", help="also write all figures to this file")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

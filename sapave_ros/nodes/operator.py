@@ -1,0 +1,84 @@
+"""The person's side of the graph: say, arm, disarm, stop. The command line and the demo use it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
+
+from sapave_ros import graph
+from sapave_ros.nodes import ros
+
+
+class OperatorError(RuntimeError):
+    """The graph did not answer, or refused. The message says what was asked and what came back."""
+
+
+class Operator(Node):
+    """One person at the graph. Create it between `rclpy.init` and `rclpy.shutdown`, or use `session`."""
+
+    def __init__(self) -> None:
+        super().__init__("operator")
+        self._instruction = ros.publisher(self, graph.stream(graph.INSTRUCTION))
+        self._estop = ros.publisher(self, graph.stream(graph.ESTOP))
+
+    def wait(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        """Spins until `done` or until the time is over; says which."""
+        deadline_s = time.monotonic() + timeout_s
+        while not done():
+            if time.monotonic() > deadline_s:
+                return False
+            rclpy.spin_once(self, timeout_sec=0.05)
+        return True
+
+    def say(self, instruction: str, timeout_s: float = 5.0) -> None:
+        """Gives an instruction, empty = nothing to do. Raises OperatorError if no inference node hears it."""
+        self._send(self._instruction, String(data=instruction), graph.INSTRUCTION, "inference", timeout_s)
+
+    def stop_now(self, timeout_s: float = 2.0) -> None:
+        """Emergency stop. Raises OperatorError if no watchdog hears it."""
+        self._send(self._estop, Bool(data=True), graph.ESTOP, "watchdog", timeout_s)
+
+    def call(self, service: str, timeout_s: float = 5.0) -> str:
+        """Calls one of `graph.SERVICES`; returns its message. Raises OperatorError if refused or unanswered."""
+        client = self.create_client(Trigger, service)
+        try:
+            if not self.wait(client.service_is_ready, timeout_s):
+                raise OperatorError(f"{service}: nobody serves it; is the graph up, in this ROS_DOMAIN_ID?")
+            future = client.call_async(Trigger.Request())
+            if not self.wait(future.done, timeout_s):
+                raise OperatorError(f"{service}: no answer within {timeout_s:g} s")
+            answer = future.result()
+            if not answer.success:
+                raise OperatorError(f"{service}: refused: {answer.message}")
+            return str(answer.message)
+        finally:
+            self.destroy_client(client)
+
+    def _send(self, publisher: Any, msg: Any, topic: str, node: str, timeout_s: float) -> None:
+        def heard() -> bool:
+            return any(s.node_name == node for s in self.get_subscriptions_info_by_topic(topic))
+
+        if not self.wait(lambda: heard() and publisher.get_subscription_count() > 0, timeout_s):
+            raise OperatorError(f"{topic}: the node {node!r} does not listen; is the graph up, in this ROS_DOMAIN_ID?")
+        publisher.publish(msg)
+        publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=timeout_s))
+
+
+class session:
+    """`with session() as operator:` for one-shot commands."""
+
+    def __enter__(self) -> Operator:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        self._operator = Operator()
+        return self._operator
+
+    def __exit__(self, *_: object) -> None:
+        self._operator.destroy_node()
+        rclpy.try_shutdown()
