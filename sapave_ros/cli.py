@@ -83,10 +83,10 @@ def main(argv: list[str] | None = None) -> int:
     args, rest = parser.parse_known_args(argv)
     try:
         if "module" in args:
-            module = importlib.import_module(args.module)
+            command: Any = importlib.import_module(args.module)
             inner = argparse.ArgumentParser(prog=args.name, description=args.description)
-            module.add_arguments(inner)
-            return int(module.run(inner.parse_args(rest)))
+            command.add_arguments(inner)
+            return int(command.run(inner.parse_args(rest)))
         if rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         return int(args.run(args))
