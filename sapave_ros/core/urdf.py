@@ -1,0 +1,119 @@
+"""What a URDF says about joints and masses, in the form that kinematics computes with."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from sapave_ros.types import Floats
+
+
+class ModelError(ValueError):
+    """The robot description is not what this module can compute with."""
+
+
+@dataclass(frozen=True)
+class Mimic:
+    """position = multiplier * position of the master + offset."""
+
+    master: str
+    multiplier: float
+    offset: float
+
+
+@dataclass(frozen=True)
+class Joint:
+    """child_in_parent(q) = constant + sin(q) * sine + cos(q) * cosine, all (4, 4).
+
+    That is Rodrigues' formula, R = k k^T + sin(q) [k]x + cos(q) (I - k k^T), behind the joint's fixed origin. A fixed
+    joint has only the constant.
+    """
+
+    name: str
+    parent: str
+    child: str
+    mimic: Mimic | None
+    moves: bool
+    axis: Floats  # (3,) in the child's frame
+    constant: Floats
+    sine: Floats
+    cosine: Floats
+
+    def child_in_parent(self, position: float) -> Floats:
+        return self.constant + math.sin(position) * self.sine + math.cos(position) * self.cosine
+
+    def between(self, left: Floats, right: Floats) -> Joint:
+        """The joint with fixed transforms (4, 4) folded in on both sides."""
+        constant, sine, cosine = (left @ m @ right for m in (self.constant, self.sine, self.cosine))
+        return replace(self, constant=constant, sine=sine, cosine=cosine)
+
+
+def read(path: Path) -> tuple[list[Joint], dict[str, Floats]]:
+    """All joints, and the moment of every link: (4,) mass * com [kg m] in the link, then mass [kg].
+
+    Raises ModelError naming the joint whose type is neither fixed nor revolute.
+    """
+    robot = ElementTree.parse(path).getroot()
+    moments = {link.attrib["name"]: _moment(link) for link in robot.iterfind("link")}
+    return [_read_joint(element) for element in robot.iterfind("joint")], moments
+
+
+def _moment(link: ElementTree.Element) -> Floats:
+    inertial = link.find("inertial")
+    mass = link.find("inertial/mass")
+    if inertial is None or mass is None:  # a frame without substance
+        return np.zeros(4)
+    return float(mass.attrib["value"]) * _origin(inertial)[:, 3]
+
+
+def _vector(text: str) -> Floats:
+    return np.array([float(word) for word in text.split()])
+
+
+def _origin(element: ElementTree.Element) -> Floats:
+    """The <origin> of a joint or inertial as (4, 4); rpy turns about the fixed axes x, y, z in this order."""
+    origin = element.find("origin")
+    transform = np.eye(4)
+    if origin is not None:
+        (sr, sp, sy), (cr, cp, cy) = (f(_vector(origin.get("rpy", "0 0 0"))) for f in (np.sin, np.cos))
+        transform[:3, :3] = [
+            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+            [-sp, cp * sr, cp * cr],
+        ]
+        transform[:3, 3] = _vector(origin.get("xyz", "0 0 0"))
+    return transform
+
+
+def _read_joint(element: ElementTree.Element) -> Joint:
+    name, kind = element.attrib["name"], element.attrib["type"]
+    if kind not in ("fixed", "revolute"):
+        raise ModelError(f"joint {name}: type must be fixed or revolute, got {kind}")
+    parent, child = element.find("parent"), element.find("child")
+    if parent is None or child is None:
+        raise ModelError(f"joint {name}: needs a parent and a child")
+    origin = _origin(element)
+    axis = np.zeros(3)
+    constant, sine, cosine = origin, np.zeros((4, 4)), np.zeros((4, 4))
+    if kind == "revolute":
+        found = element.find("axis")
+        axis = _vector(found.get("xyz", "1 0 0") if found is not None else "1 0 0")
+        axis = axis / np.linalg.norm(axis)
+        x, y, z = axis
+        along, skew, across = np.zeros((4, 4)), np.zeros((4, 4)), np.zeros((4, 4))
+        along[:3, :3] = np.outer(axis, axis)
+        along[3, 3] = 1.0
+        skew[:3, :3] = [[0, -z, y], [z, 0, -x], [-y, x, 0]]
+        across[:3, :3] = np.eye(3) - np.outer(axis, axis)
+        constant, sine, cosine = origin @ along, origin @ skew, origin @ across
+    coupled = element.find("mimic")
+    mimic = None
+    if coupled is not None:
+        mimic = Mimic(coupled.attrib["joint"], float(coupled.get("multiplier", "1")), float(coupled.get("offset", "0")))
+    return Joint(
+        name, parent.attrib["link"], child.attrib["link"], mimic, kind == "revolute", axis, constant, sine, cosine
+    )
