@@ -245,6 +245,6 @@ def profile_step(
     wanted = math.copysign(min(velocity_limit, stopping), distance)
     velocity += min(change, max(-change, wanted - velocity))
     position += velocity * dt
-    if abs(goal - position) <= change * dt and abs(velocity) <= 2 * change:
+    if abs(goal - position) <= change * dt and abs(velocity) <= change:
         return goal, 0.0
     return position, velocity

@@ -1,0 +1,342 @@
+"""The neck driver against the simulated bus on a pty: the real SDK on one end, the servos' rules on the other."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sapave_ros import g1
+from sapave_ros.drivers.dynamixel import (
+    DynamixelNeck,
+    NeckParameters,
+    ServoBusError,
+    ServoFault,
+    ServoTimeout,
+)
+from sapave_ros.parameters import ParameterError
+from sapave_ros.sim.dynamixel_protocol import Error
+from sapave_ros.sim.servo_bus import ServoBus
+
+START_RAD = (0.3, 0.5)
+
+
+class Clock:
+    """Time that only the test moves."""
+
+    now_s = 50.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def bus(tmp_path, clock):
+    with ServoBus(tmp_path / "neck", position_rad=START_RAD, follows=True, clock=clock) as bus:
+        yield bus
+
+
+@pytest.fixture
+def parameters(bus) -> NeckParameters:
+    return NeckParameters(port=str(bus.link_path), response_timeout_s=0.1)
+
+
+@pytest.fixture
+def neck(parameters, clock):
+    neck = DynamixelNeck(parameters, clock)
+    yield neck
+    neck.close()
+
+
+def registers(bus: ServoBus, name: str) -> list[int]:
+    return [servo[name] for servo in bus.bus.servos]
+
+
+def memory(bus: ServoBus) -> list[bytes]:
+    return [servo.read(0, 120)[1] for servo in bus.bus.servos]
+
+
+def settle(bus: ServoBus, clock: Clock, neck: DynamixelNeck) -> np.ndarray:
+    for _ in range(40):
+        clock.now_s += 0.05
+        measured = neck.read()
+    return measured.positions
+
+
+def test_opening_and_reading_writes_nothing(bus, parameters, clock) -> None:
+    before = memory(bus)
+    neck = DynamixelNeck(parameters, clock)
+    state = neck.read()
+    neck.health()
+    neck.close()
+    assert memory(bus) == before
+    assert state.positions == pytest.approx(START_RAD, abs=8e-4)
+    assert state.received_s == clock.now_s
+
+
+def test_engage_holds_the_head_where_it_is(bus, neck, clock) -> None:
+    bus.bus.servo(0).write(116, (0).to_bytes(4, "little"))  # an old goal, which torque alone would jump to
+    neck.engage()
+    assert registers(bus, "torque_enable") == [1, 1]
+    assert registers(bus, "operating_mode") == [3, 3]
+    assert registers(bus, "bus_watchdog") == [5, 5]
+    assert registers(bus, "position_p_gain") == [500, 500]
+    assert settle(bus, clock, neck) == pytest.approx(START_RAD, abs=8e-4)
+
+
+def test_limits_end_up_inside_the_servos(bus, neck) -> None:
+    """Yaw turns with the ticks, pitch against them (G1-Comp head)."""
+    neck.engage()
+    yaw, pitch = bus.bus.servos
+    ticks = 4096 / (2 * np.pi)
+    assert (yaw["min_position_limit"], yaw["max_position_limit"]) == (
+        round(2048 - 0.8727 * ticks),
+        round(2048 + 0.8727 * ticks),
+    )
+    assert (pitch["min_position_limit"], pitch["max_position_limit"]) == (
+        round(2048 - 1.4835 * ticks),
+        round(2048 + 0.3491 * ticks),
+    )
+
+
+def test_every_corner_of_the_range_is_reached(bus, neck, clock) -> None:
+    neck.engage()
+    for goal in ((g1.HEAD.lower), (g1.HEAD.upper), (g1.HEAD.column("lower")), (g1.HEAD.column("upper"))):
+        neck.write(goal)
+        assert settle(bus, clock, neck) == pytest.approx(goal, abs=8e-4)
+        assert bus.goal_rad() == pytest.approx(goal, abs=8e-4)
+
+
+def test_velocities_have_the_sign_of_the_motion(bus, neck, clock) -> None:
+    neck.engage()
+    neck.write(np.array([0.8, 1.2]))
+    neck.read()  # a sync write has no answer: only the next one tells that it has arrived
+    clock.now_s += 0.09
+    assert np.all(neck.read().velocities > 0.5)
+    assert np.all(neck.read().velocities <= neck.parameters.profile_velocity_rad_s + 0.03)
+
+
+def test_a_head_that_is_held_already_does_not_sink(bus, parameters, clock) -> None:
+    """A restart of the driver finds torque on and settings right: torque never goes off."""
+    first = DynamixelNeck(parameters, clock)
+    first.engage()
+    first.close()
+    assert registers(bus, "torque_enable") == [1, 1]
+    assert registers(bus, "bus_watchdog") == [0, 0]
+    seen: list[int] = []
+    for servo in bus.bus.servos:
+        write = servo.write
+        servo.write = lambda a, d, write=write: (seen.append(d[0]) if a == 64 else None, write(a, d))[1]  # type: ignore[method-assign]
+    second = DynamixelNeck(parameters, clock)
+    second.engage()
+    second.close(release=True)
+    assert seen == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [
+        [np.nan, 0.0],
+        [0.0, np.inf],
+        [0.0],
+        [0.0, 0.0, 0.0],
+        [0.0, [0.0]],
+        [0.8728, 0.0],
+        [-0.8728, 0.0],
+        [0.0, 1.4836],
+        [0.0, -0.3492],
+    ],
+)
+def test_a_position_that_cannot_be_is_refused_and_not_sent(bus, neck, positions) -> None:
+    neck.engage()
+    goals = registers(bus, "goal_position")
+    with pytest.raises(ValueError, match=r"positions|inhomogeneous"):
+        neck.write(positions)
+    neck.read()
+    assert registers(bus, "goal_position") == goals
+
+
+def test_nothing_is_sent_before_engage(neck) -> None:
+    with pytest.raises(ServoFault, match="engage"):
+        neck.write(np.zeros(2))
+
+
+def test_a_silent_servo_is_a_timeout_and_never_an_old_value(bus, neck) -> None:
+    neck.engage()
+    bus.fault(lambda b: b.silence(1))
+    with pytest.raises(ServoTimeout, match="servo 1: no answer"):
+        neck.read()
+    bus.fault(lambda b: b.silence(1, False))
+    neck.read()
+
+
+def test_garbage_is_a_timeout_and_the_next_cycle_is_well(bus, neck) -> None:
+    neck.engage()
+    for noise in (b"\x00\xff\xff\xfd", bytes(range(256)), b"\xff\xff\xfd\x00\x01\x0e\x00\x55" + bytes(12)):
+        bus.fault(lambda b, noise=noise: b.garble(noise))
+        with pytest.raises(ServoTimeout):
+            neck.read()
+        neck.read()
+
+
+def test_an_answer_that_needs_stuffing_arrives_whole(bus, neck) -> None:
+    """Current -1 beside velocity -3 is FF FF FD on the wire; a fast sync read of the SDK would shift the rest."""
+    for servo in bus.bus.servos:
+        servo.follows = False
+        servo._set("present_current", -1)
+        servo._set("present_velocity", -3)
+    state = neck.read()
+    assert state.positions == pytest.approx(START_RAD, abs=8e-4)
+    assert state.velocities == pytest.approx([-3 * 0.0239808, 3 * 0.0239808], rel=1e-3)
+
+
+def test_a_tripped_watchdog_is_noticed_before_the_next_goal(bus, neck, clock) -> None:
+    neck.engage()
+    clock.now_s += 0.15
+    with pytest.raises(ServoFault, match="servo 0: its bus watchdog"):
+        neck.write(np.array(START_RAD))
+    assert neck.health()[0].watchdog_tripped
+    with pytest.raises(ServoFault, match="engage"):
+        neck.write(np.array(START_RAD))
+    neck.engage()
+    neck.write(np.array(START_RAD))
+    assert not neck.health()[0].watchdog_tripped
+
+
+def test_a_hardware_error_shows_in_the_next_read_and_stops_the_goals(bus, neck) -> None:
+    neck.engage()
+    assert neck.alerts == (False, False)
+    bus.fault(lambda b: b.hardware_error(1, 1 << 5))
+    neck.read()
+    assert neck.alerts == (False, True)
+    with pytest.raises(ServoFault, match=r"servos \[1\] report a hardware error"):
+        neck.write(np.array(START_RAD))
+    healthy, failed = neck.health()
+    assert (healthy.hardware_errors, healthy.torque) == ((), True)
+    assert (failed.hardware_errors, failed.torque) == (("overload",), False)
+    with pytest.raises(ServoFault, match="servo 1: hardware error: overload"):
+        neck.engage()
+
+
+def test_health_is_in_units(neck) -> None:
+    for servo, condition in zip((0, 1), neck.health(), strict=True):
+        assert (condition.servo_id, condition.temperature_c) == (servo, 33.0)
+        assert condition.voltage_v == pytest.approx(5.0)
+
+
+def test_a_head_far_outside_its_limits_is_a_wrong_calibration(tmp_path, clock) -> None:
+    with ServoBus(tmp_path / "neck", position_rad=(1.2, 0.0), follows=True, clock=clock) as bus:
+        neck = DynamixelNeck(NeckParameters(port=str(bus.link_path)), clock)
+        with pytest.raises(ServoFault, match="zero_ticks"):
+            neck.engage()
+        assert registers(bus, "torque_enable") == [0, 0]
+        neck.close()
+
+
+def test_a_head_slightly_outside_its_limits_is_brought_to_the_limit(tmp_path, clock) -> None:
+    with ServoBus(tmp_path / "neck", position_rad=(0.9, 0.0), follows=True, clock=clock) as bus:
+        neck = DynamixelNeck(NeckParameters(port=str(bus.link_path)), clock)
+        neck.engage()
+        assert settle(bus, clock, neck) == pytest.approx([0.8727, 0.0], abs=8e-4)
+        neck.close()
+
+
+def test_a_servo_that_refuses_a_setting_says_which(bus, neck) -> None:
+    bus.bus.servo(1).write = lambda address, data: Error.DATA_LIMIT  # type: ignore[method-assign]
+    with pytest.raises(ServoFault, match=r"servo 1 refuses register \d+: .*limit"):
+        neck.engage()
+    assert registers(bus, "torque_enable") == [0, 0]
+
+
+def test_second_opener_is_told_that_the_port_is_taken(neck, parameters) -> None:
+    with pytest.raises(ServoBusError, match=r"port: .* in use by another program"):
+        DynamixelNeck(parameters)
+
+
+def test_the_bus_can_be_opened_again_after_a_client_has_gone(parameters, clock) -> None:
+    for _ in range(3):
+        with DynamixelNeck(parameters, clock) as neck:
+            neck.read()
+
+
+def test_an_unplugged_bus_is_an_error_not_a_value(bus, neck) -> None:
+    neck.engage()
+    bus.close()
+    with pytest.raises(ServoBusError, match="port"):
+        neck.read()
+    with pytest.raises(ServoBusError):
+        neck.write(np.array(START_RAD))
+    neck.close()  # and leaves without a second error
+    with pytest.raises(ServoBusError, match="closed"):
+        neck.read()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"port": "/dev/no-such-servo-bus"}, r"port: '/dev/no-such-servo-bus' does not exist"),
+        ({"port": "/dev/null"}, r"port: /dev/null is not a usable serial device"),
+        ({"baud_rate": 57600}, r"baud_rate: 57600; expected 1000000"),
+        ({"ids": [0, 7]}, r"ids: no answer from servo 7 .* found \[0, 1\]"),
+    ],
+)
+def test_what_is_wrong_with_the_bus_is_said_by_parameter(parameters, clock, change, says) -> None:
+    with pytest.raises(ServoBusError, match=says):
+        DynamixelNeck(dataclasses.replace(parameters, **{"response_timeout_s": 0.01, **change}), clock)
+
+
+def test_a_port_without_servos_says_so(bus, parameters, clock) -> None:
+    bus.fault(lambda b: [b.silence(0), b.silence(1)])
+    with pytest.raises(ServoBusError, match=r"no answer from servo 0, 1 .* expected Dynamixel servos"):
+        DynamixelNeck(dataclasses.replace(parameters, response_timeout_s=0.005), clock)
+
+
+@pytest.mark.parametrize(
+    ("register", "value", "says"), [("model_number", 350, "model 350; expected one of"), ("drive_mode", 1, "reversed")]
+)
+def test_servos_that_would_misunderstand_are_refused(bus, parameters, clock, register, value, says) -> None:
+    bus.bus.servo(1)._set(register, value)
+    with pytest.raises(ServoBusError, match=says):
+        DynamixelNeck(parameters, clock)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ids", [1, 1]),
+        ("ids", [1]),
+        ("ids", [1, 253]),
+        ("directions", [1, 0]),
+        ("zero_ticks", [2048, 100]),
+        ("lower_rad", [-0.9, -0.3]),
+        ("upper_rad", [0.8, 1.5]),
+        ("upper_rad", [-0.8727, 1.4]),
+        ("upper_rad", [float("nan"), 1.4]),
+        ("baud_rate", 38400),
+        ("watchdog_s", 0.0),
+        ("profile_velocity_rad_s", 40.0),
+    ],
+)
+def test_parameters_refuse_nonsense_by_name(field, value) -> None:
+    name = "lower_rad" if (field, value) == ("upper_rad", [-0.8727, 1.4]) else field
+    with pytest.raises(ParameterError, match=f"parameter {name}: "):
+        NeckParameters(**{field: value})
+
+
+@given(
+    st.tuples(st.floats(-0.8727, 0.8727), st.floats(-0.3491, 1.4835)),
+    st.sampled_from([[1, 1], [1, -1], [-1, 1], [-1, -1]]),
+)
+def test_ticks_and_radians_are_inverse(positions, directions) -> None:
+    p = NeckParameters(directions=directions)
+    ticks = p.ticks(np.array(positions))
+    assert p.positions(ticks.tolist()) == pytest.approx(positions, abs=np.pi / 4096 + 1e-9)
+    assert np.all(p.ticks(p.positions(ticks.tolist())) == ticks)
