@@ -1,0 +1,320 @@
+"""A room as plain data: furniture, objects, light, and how the robot stands in it at the start.
+
+World frame: origin on the floor below the pelvis, x forward, y left, z up [m]. Scenes come from a seed
+and from nothing else, so a scene can be named by its number; and they are JSON, so one can be kept.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sapave_ros import g1
+from sapave_ros.sim.objects import COLOURS, KINDS, VARIANTS, Colour, Vector, random_colour, shape
+
+EYE: Vector = (0.08, 0.0, 1.33)
+"""Where the head camera is, roughly [m]: to place things where the head can look. Labels never use it."""
+
+TEXTURES: tuple[str, ...] = ("plain", "wood", "speckle", "tiles", "stripes")
+"""Surfaces of blocks; the block's colour tints them."""
+
+MAX_BLOCKS = 32
+REACH_YAW_RAD = 0.80
+REACH_PITCH_DOWN_RAD = (-0.24, 1.12)
+REACH_DISTANCE_M = (0.5, 2.1)
+# Half of the camera's view plus a margin: beyond it a thing is surely out of view.
+_OUT_OF_VIEW_YAW_RAD = 0.60 + 0.16
+_GAP_M = 0.02
+
+
+@dataclass(frozen=True)
+class Block:
+    """A box of furniture. centre, half_size [m], yaw_rad about z, rgb in 0..1, texture: one of `TEXTURES`."""
+
+    centre: Vector
+    half_size: Vector
+    yaw_rad: float
+    rgb: Colour
+    texture: str = "plain"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object. position: centre of its base [m]; `variant` is its size (`objects.VARIANTS`)."""
+
+    kind: str
+    colour: str
+    variant: int
+    rgb: Colour
+    position: Vector
+    yaw_rad: float
+
+    @property
+    def name(self) -> str:
+        """How a person calls it: "red mug"."""
+        return f"{self.colour} {self.kind}"
+
+
+@dataclass(frozen=True)
+class Light:
+    """A directional light. direction: where it shines to. strength: diffuse (r, g, b) in 0..1."""
+
+    direction: Vector
+    strength: Colour
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that differs from one room to the next.
+
+    items have distinct names. ambient: light from everywhere, 0..1. head (2,), arms (14,), hands (12,):
+    joint positions at the start [rad], in the order of `g1.HEAD`, `g1.ARMS`, `g1.HANDS`.
+    """
+
+    seed: int
+    blocks: tuple[Block, ...]
+    items: tuple[Item, ...]
+    lights: tuple[Light, ...]
+    ambient: float
+    head: tuple[float, ...]
+    arms: tuple[float, ...]
+    hands: tuple[float, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the items, in order."""
+        return tuple(i.name for i in self.items)
+
+    def index(self, name: str) -> int:
+        """Position of the item of that name in `items`. Raises KeyError that lists the names."""
+        if name not in self.names:
+            raise KeyError(f"no {name!r} in the scene; there are {', '.join(self.names)}")
+        return self.names.index(name)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Scene:
+        """The inverse of `to_json`. Raises ValueError that names what is missing or unknown."""
+        try:
+            d: dict[str, Any] = json.loads(text)
+            blocks = tuple(Block(**_tuples(b)) for b in d.pop("blocks"))
+            items = tuple(Item(**_tuples(i)) for i in d.pop("items"))
+            lights = tuple(Light(**_tuples(x)) for x in d.pop("lights"))
+            return Scene(blocks=blocks, items=items, lights=lights, **_tuples(d))
+        except (TypeError, KeyError, AttributeError, json.JSONDecodeError) as e:
+            raise ValueError(f"scene file: {e}") from e
+
+
+def _tuples(d: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """Something to put objects on: a horizontal rectangle with a yaw, and the free height above it [m]."""
+
+    x: float
+    y: float
+    z: float
+    yaw: float
+    half_x: float
+    half_y: float
+    clearance: float = 1.0
+
+    def point(self, u: float, v: float) -> Vector:
+        c, s = math.cos(self.yaw), math.sin(self.yaw)
+        return (self.x + c * u - s * v, self.y + s * u + c * v, self.z)
+
+
+def direction_from_eye(point: Vector) -> tuple[float, float, float]:
+    """Yaw [rad], pitch below the horizontal [rad] and distance [m] of a point as seen from `EYE`."""
+    x, y, z = (p - e for p, e in zip(point, EYE, strict=True))
+    level = math.hypot(x, y)
+    return math.atan2(y, x), math.atan2(-z, level), math.hypot(level, z)
+
+
+def random_scene(seed: int, *, require: tuple[str, str] | None = None) -> Scene:
+    """The room with that number: the same for the same seed, on every machine.
+
+    require: (colour, kind) of an object that is in the room for certain; it is `items[0]`.
+    """
+    random = np.random.default_rng([seed, 0x5A7A7E])
+    blocks: list[Block] = []
+    surfaces: list[_Surface] = []
+    _walls(random, blocks)
+    _table(random, blocks, surfaces)
+    side = random.choice([-1.0, 1.0])
+    _shelf(random, blocks, surfaces, side * random.uniform(0.50, 0.80))
+    if random.uniform() < 0.6:
+        _stool(random, blocks, surfaces, -side * random.uniform(0.52, 0.78))
+    surfaces.append(_Surface(1.1, -side * 1.05, 0.0, 0.0, 0.45, 0.25))
+    items = _items(random, surfaces, require)
+    return Scene(
+        seed=seed,
+        blocks=tuple(blocks),
+        items=tuple(items),
+        lights=tuple(_light(random) for _ in range(2)),
+        ambient=float(random.uniform(0.25, 0.45)),
+        head=(float(random.uniform(-0.75, 0.75)), float(random.uniform(-0.1, 0.85))),
+        arms=_arms(random),
+        hands=tuple(float(h) for h in g1.HANDS.lower + random.uniform(0.0, 0.5) * (g1.HANDS.upper - g1.HANDS.lower)),
+    )
+
+
+def demo_scene(seed: int) -> Scene:
+    """A room with one red mug, which is out of view at the head's start pose."""
+    scene = random_scene(seed, require=("red", "mug"))
+    random = np.random.default_rng([seed, 0xD3])
+    yaw, _, _ = direction_from_eye(scene.items[0].position)
+    while True:
+        start = random.uniform(-0.75, 0.75)
+        if abs(start - yaw) > _OUT_OF_VIEW_YAW_RAD:
+            return replace(scene, head=(float(start), float(random.uniform(0.1, 0.6))))
+
+
+def _grey_or_wood(random: np.random.Generator) -> tuple[Colour, str]:
+    """A muted colour with a texture: furniture must not look like an object."""
+    if random.uniform() < 0.6:
+        light = random.uniform(0.35, 1.0)
+        r, g, b = light * np.array([0.80, 0.62, 0.42]) * random.uniform(0.9, 1.1, 3)
+        return (float(r), float(g), float(b)), "wood"
+    return _muted(random, 0.3, 0.85), str(random.choice(["plain", "speckle"]))
+
+
+def _muted(random: np.random.Generator, dark: float, light: float) -> Colour:
+    r, g, b = np.clip(random.uniform(dark, light) + random.uniform(-0.07, 0.07, 3), 0.0, 1.0)
+    return (float(r), float(g), float(b))
+
+
+def _walls(random: np.random.Generator, blocks: list[Block]) -> None:
+    front, left, right = random.uniform(2.4, 3.2), random.uniform(1.9, 2.8), random.uniform(1.9, 2.8)
+    floor = (_muted(random, 0.3, 0.7), str(random.choice(["wood", "speckle", "tiles", "plain"])))
+    paint = [
+        (_muted(random, 0.5, 0.95), str(random.choice(["plain", "plain", "speckle", "stripes"]))) for _ in range(3)
+    ]
+    blocks.append(Block((0.5, 0.0, -0.05), (4.0, 3.5, 0.05), 0.0, *floor))
+    blocks.append(Block((front + 0.05, 0.0, 1.3), (0.05, 3.5, 1.4), 0.0, *paint[0]))
+    blocks.append(Block((0.5, left + 0.05, 1.3), (3.0, 0.05, 1.4), 0.0, *paint[1]))
+    blocks.append(Block((0.5, -right - 0.05, 1.3), (3.0, 0.05, 1.4), 0.0, *paint[2]))
+
+
+def _table(random: np.random.Generator, blocks: list[Block], surfaces: list[_Surface]) -> None:
+    front, depth, width = random.uniform(0.40, 0.50), random.uniform(0.50, 0.75), random.uniform(0.85, 1.4)
+    height, offset = random.uniform(0.62, 0.76), random.uniform(-0.15, 0.15)
+    paint = _grey_or_wood(random)
+    x = front + depth / 2
+    blocks.append(Block((x, offset, height - 0.015), (depth / 2, width / 2, 0.015), 0.0, *paint))
+    for sx in (-1, 1):
+        for sy in (-1, 1):
+            leg = (x + sx * (depth / 2 - 0.04), offset + sy * (width / 2 - 0.04), (height - 0.03) / 2)
+            blocks.append(Block(leg, (0.025, 0.025, (height - 0.03) / 2), 0.0, *paint))
+    # Nothing stands under the hands.
+    rear = max(front, 0.58)
+    surfaces.append(_Surface((rear + front + depth) / 2, offset, height, 0.0, (front + depth - rear) / 2, width / 2))
+
+
+def _shelf(random: np.random.Generator, blocks: list[Block], surfaces: list[_Surface], yaw: float) -> None:
+    distance, width, depth = random.uniform(1.40, 1.75), random.uniform(0.32, 0.45), random.uniform(0.14, 0.18)
+    x, y = EYE[0] + distance * math.cos(yaw), distance * math.sin(yaw)
+    paint = _grey_or_wood(random)
+    heights = np.array([0.40, 0.75, 1.10, 1.45]) + random.uniform(-0.06, 0.06)
+    heights = heights[: random.integers(3, 5)]
+    frame = _Surface(x, y, 0.0, yaw, depth, width)
+    for i, z in enumerate(heights):
+        blocks.append(Block((x, y, float(z) - 0.012), (depth, width, 0.012), yaw, *paint))
+        clearance = 0.31 if i + 1 < len(heights) else 1.0
+        surfaces.append(replace(frame, z=float(z), clearance=clearance))
+    for v in (-width, width):
+        px, py, _ = frame.point(0.0, v)
+        blocks.append(Block((px, py, float(heights[-1]) / 2), (depth, 0.012, float(heights[-1]) / 2), yaw, *paint))
+
+
+def _stool(random: np.random.Generator, blocks: list[Block], surfaces: list[_Surface], yaw: float) -> None:
+    distance, half, height = random.uniform(1.15, 1.45), random.uniform(0.16, 0.22), random.uniform(0.32, 0.52)
+    x, y = EYE[0] + distance * math.cos(yaw), distance * math.sin(yaw)
+    paint = _grey_or_wood(random)
+    blocks.append(Block((x, y, height - 0.02), (half, half, 0.02), yaw, *paint))
+    blocks.append(Block((x, y, height / 2 - 0.02), (half * 0.5, half * 0.5, height / 2 - 0.02), yaw, *paint))
+    surfaces.append(_Surface(x, y, height, yaw, half, half))
+
+
+def _items(random: np.random.Generator, surfaces: list[_Surface], require: tuple[str, str] | None) -> list[Item]:
+    names = [(c, k) for c in COLOURS for k in KINDS if (c, k) != require]
+    order = [names[i] for i in random.permutation(len(names))]
+    wanted = ([require] if require else []) + order[: random.integers(5, 11)]
+    sizes = {kind: list(random.permutation(len(VARIANTS))) for kind in KINDS}
+    items: list[Item] = []
+    for colour, kind in wanted:
+        if not sizes[kind]:
+            continue
+        item = _place(random, surfaces, items, colour, kind, int(sizes[kind].pop()))
+        if item is not None:
+            items.append(item)
+        elif (colour, kind) == require:
+            raise RuntimeError(f"no place for the {colour} {kind} in an empty room")  # the surfaces cannot be that bad
+    return items
+
+
+def _place(
+    random: np.random.Generator, surfaces: list[_Surface], items: list[Item], colour: str, kind: str, variant: int
+) -> Item | None:
+    body = shape(kind, variant)
+    for _ in range(60):
+        s = surfaces[random.integers(len(surfaces))]
+        room_x, room_y = s.half_x - body.radius, s.half_y - body.radius
+        if body.height > s.clearance:
+            continue
+        # A thing wider than a board may stick out of it; its middle stays on.
+        u, v = random.uniform(-1, 1) * max(room_x, 0.3 * s.half_x), random.uniform(-1, 1) * max(room_y, 0.0)
+        position = s.point(u, v)
+        middle = (position[0], position[1], position[2] + body.height / 2)
+        yaw, pitch, distance = direction_from_eye(middle)
+        in_reach = (
+            abs(yaw) < REACH_YAW_RAD
+            and REACH_PITCH_DOWN_RAD[0] < pitch < REACH_PITCH_DOWN_RAD[1]
+            and REACH_DISTANCE_M[0] < distance < REACH_DISTANCE_M[1]
+        )
+        if in_reach and all(_apart(position, body.radius, body.height, i) for i in items):
+            turn = random.uniform(-math.pi, math.pi)
+            rounded = tuple(round(float(p), 4) for p in position)
+            return Item(kind, colour, variant, random_colour(colour, random), rounded, round(float(turn), 4))  # type: ignore[arg-type]
+    return None
+
+
+def _apart(position: Vector, radius: float, height: float, other: Item) -> bool:
+    """Whether a new thing neither touches another nor hides (or is hidden by) most of it."""
+    body = shape(other.kind, other.variant)
+    level = math.hypot(position[0] - other.position[0], position[1] - other.position[1])
+    same_height = position[2] < other.position[2] + body.height and other.position[2] < position[2] + height
+    if same_height and level < radius + body.radius + _GAP_M:
+        return False
+    yaw, pitch, distance = direction_from_eye((position[0], position[1], position[2] + height / 2))
+    yaw_o, pitch_o, distance_o = direction_from_eye(
+        (other.position[0], other.position[1], other.position[2] + body.height / 2)
+    )
+    near_yaw = abs(yaw - yaw_o) * math.cos(pitch) < 0.55 * (radius / distance + body.radius / distance_o)
+    near_pitch = abs(pitch - pitch_o) < 0.45 * (height / distance + body.height / distance_o)
+    return not (near_yaw and near_pitch)
+
+
+def _light(random: np.random.Generator) -> Light:
+    direction = (float(random.uniform(-0.8, 0.8)), float(random.uniform(-0.8, 0.8)), -1.0)
+    tint = random.uniform(0.15, 0.55) * random.uniform(0.9, 1.0, 3)
+    return Light(direction, (float(tint[0]), float(tint[1]), float(tint[2])))
+
+
+def _arms(random: np.random.Generator) -> tuple[float, ...]:
+    """Upper arms down, forearms forward and a little up, as a robot stands that waits."""
+    nominal = {"shoulder_roll": 0.15, "elbow": -0.15}
+    arms = []
+    for joint in g1.ARMS.joints:
+        side, part = joint.name.removesuffix("_joint").split("_", 1)
+        sign = -1.0 if side == "right" and part in ("shoulder_roll", "shoulder_yaw", "wrist_roll", "wrist_yaw") else 1.0
+        arms.append(round(float(sign * nominal.get(part, 0.0) + random.uniform(-0.1, 0.1)), 4))
+    return tuple(arms)
