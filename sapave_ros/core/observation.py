@@ -135,7 +135,7 @@ class ObservationBuilder:
         use = self.parameters
         reason = "no picture yet"
         for stamp_s in sorted(self._exposures, reverse=True):
-            if stamp_s <= max(self._last_stamp_s, not_before_s):
+            if stamp_s <= self._last_stamp_s or stamp_s < not_before_s:
                 break
             exposure = self._exposures[stamp_s]
             age_s = now_s - stamp_s

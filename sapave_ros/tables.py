@@ -1,0 +1,91 @@
+"""`sapave tables`: the tables of README.md, made from the tables of the code.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; a test holds README to what this writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from sapave_ros import graph
+
+_BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def processes() -> str:
+    """Every process of the graph."""
+    return _markdown(
+        ("process", "command", "what it does"),
+        [
+            (p.name, f"`{p.script}`", p.purpose + (" (only in simulation)" if p.sim_only else ""))
+            for p in graph.PROCESSES
+        ],
+    )
+
+
+def streams() -> str:
+    """Every topic of the graph."""
+
+    def number(value: float | None, unit: str) -> str:
+        return "–" if value is None else f"{value:g} {unit}"
+
+    return _markdown(
+        ("topic", "type", "from → to", "rate", "too old after", "QoS", "meaning"),
+        [
+            (
+                f"`{s.topic}`",
+                s.type,
+                f"{_who(s.publishers)} → {_who(s.subscribers)}",
+                number(s.rate_hz, "Hz"),
+                number(s.stale_after_s, "s"),
+                s.qos.value,
+                s.meaning,
+            )
+            for s in graph.STREAMS
+        ],
+    )
+
+
+def services() -> str:
+    """Every service of the graph."""
+    return _markdown(
+        ("service (std_srvs/Trigger)", "served by", "meaning"),
+        [(f"`{s.name}`", s.server, s.meaning) for s in graph.SERVICES],
+    )
+
+
+def _who(names: Sequence[str]) -> str:
+    return ", ".join("anyone" if n == "*" else n for n in names)
+
+
+TABLES = {"processes": processes, "streams": streams, "services": services}
+
+
+def render(text: str) -> str:
+    """The text with every table made anew. Raises ValueError on a table that does not exist."""
+
+    def table(match: re.Match[str]) -> str:
+        if match[2] not in TABLES:
+            raise ValueError(f"table {match[2]!r}; expected one of {', '.join(TABLES)}")
+        return f"{match[1]}{TABLES[match[2]]()}{match[3]}"
+
+    return _BLOCK.sub(table, text)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `sapave tables`."""
+    parser.add_argument("file", nargs="?", type=Path, default=Path("README.md"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Rewrites the file in place."""
+    args.file.write_text(render(args.file.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
