@@ -10,6 +10,7 @@ import colorsys
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,7 @@ def _ring(x: float, z: float, radius: float, thickness: float) -> tuple[Part, ..
     angles = np.linspace(-math.pi / 2, math.pi / 2, 6)
     points = [(x + radius * math.cos(a), z + radius * math.sin(a)) for a in angles]
     parts = []
-    for (x0, z0), (x1, z1) in zip(points[:-1], points[1:], strict=True):
+    for (x0, z0), (x1, z1) in pairwise(points):
         tilt = math.atan2(x1 - x0, z1 - z0)
         half = math.hypot(x1 - x0, z1 - z0) / 2
         turn = (math.cos(tilt / 2), 0.0, math.sin(tilt / 2), 0.0)
@@ -249,7 +250,7 @@ def revolve(profile: Sequence[tuple[float, float]]) -> tuple[NDArray[np.float64]
         return list(range(first, first + _SEGMENTS))
 
     previous: tuple[float, list[int]] | None = None  # direction of the last band, its upper ring
-    for (r0, z0), (r1, z1) in zip(profile[:-1], profile[1:], strict=True):
+    for (r0, z0), (r1, z1) in pairwise(profile):
         if max(r0, r1) <= 1e-9 or (abs(r0 - r1) < 1e-9 and abs(z0 - z1) < 1e-9):
             continue
         direction = math.atan2(z1 - z0, r1 - r0)

@@ -160,7 +160,7 @@ def random_scene(seed: int, *, require: tuple[str, str] | None = None) -> Scene:
         blocks=tuple(blocks),
         items=tuple(items),
         lights=tuple(_light(random) for _ in range(2)),
-        ambient=float(random.uniform(0.25, 0.45)),
+        ambient=float(random.uniform(0.30, 0.50)),
         head=(float(random.uniform(-0.75, 0.75)), float(random.uniform(-0.1, 0.85))),
         arms=_arms(random),
         hands=tuple(float(h) for h in g1.HANDS.lower + random.uniform(0.0, 0.5) * (g1.HANDS.upper - g1.HANDS.lower)),
@@ -305,7 +305,7 @@ def _apart(position: Vector, radius: float, height: float, other: Item) -> bool:
 
 def _light(random: np.random.Generator) -> Light:
     direction = (float(random.uniform(-0.8, 0.8)), float(random.uniform(-0.8, 0.8)), -1.0)
-    tint = random.uniform(0.15, 0.55) * random.uniform(0.9, 1.0, 3)
+    tint = random.uniform(0.25, 0.60) * random.uniform(0.9, 1.0, 3)
     return Light(direction, (float(tint[0]), float(tint[1]), float(tint[2])))
 
 

@@ -263,7 +263,7 @@ def _show(model: mujoco.MjModel, geoms: tuple[int, ...], shown: bool) -> None:
 
 
 def _resize_box(model: mujoco.MjModel, geom: int, half_size: NDArray[np.float64]) -> None:
-    """Size and all that MuJoCo derives from it at compile time: bounding radius, bounding boxes of the geom and its body."""
+    """Size, and what MuJoCo derives from it when compiling: bounding radius and bounding boxes."""
     model.geom_size[geom] = half_size
     model.geom_rbound[geom] = np.linalg.norm(half_size)
     model.geom_aabb[geom] = (0.0, 0.0, 0.0, *half_size)
