@@ -27,6 +27,8 @@ class Operator(Node):
         super().__init__("operator")
         self._instruction = ros.publisher(self, graph.stream(graph.INSTRUCTION))
         self._estop = ros.publisher(self, graph.stream(graph.ESTOP))
+        self._spinner = ros.make_executor()
+        self._spinner.add_node(self)
 
     def wait(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Spins until `done` or until the time is over; says which."""
@@ -34,7 +36,7 @@ class Operator(Node):
         while not done():
             if time.monotonic() > deadline_s:
                 return False
-            rclpy.spin_once(self, timeout_sec=0.05)
+            self._spinner.spin_once(timeout_sec=0.05)
         return True
 
     def say(self, instruction: str, timeout_s: float = 5.0) -> None:

@@ -297,7 +297,7 @@ def run(name: str, make_node: Callable[[], Any], argv: list[str] | None = None) 
         except (ValueError, OSError, RuntimeError, ImportError) as error:
             print(f"{name}: error: {error}", file=sys.stderr, flush=True)
             return 2
-        executor = _executor()
+        executor = make_executor()
         executor.add_node(node)
         print(f"{name}: {READY}", flush=True)
         failure = getattr(node, "failure", lambda: None)
@@ -315,7 +315,8 @@ def run(name: str, make_node: Callable[[], Any], argv: list[str] | None = None) 
         rclpy.try_shutdown()
 
 
-def _executor() -> Any:
+def make_executor() -> Any:
+    """The cheapest executor that this ROS has."""
     try:  # a third of the CPU of the wait-set executor; not in Humble
         from rclpy.experimental import EventsExecutor
 
