@@ -43,7 +43,7 @@ class _Positional(torch.nn.Module):
         self.model = model
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self.model(dict(zip(INPUTS, inputs)))
+        return self.model.forward(dict(zip(INPUTS, inputs)))
 
 
 def example_inputs(c: Config, seed: int = 0) -> dict[str, Tensor]:

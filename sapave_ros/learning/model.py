@@ -82,12 +82,12 @@ class Adapted(nn.Module):
         super().__init__()
         self.layer = layer
         if isinstance(layer, nn.Conv2d):
-            self.down: nn.Module = nn.Conv2d(layer.in_channels, rank, 1, bias=False)
-            self.up: nn.Module = nn.Conv2d(rank, layer.out_channels, 1, bias=False)
+            self.down: nn.Conv2d | nn.Linear = nn.Conv2d(layer.in_channels, rank, 1, bias=False)
+            self.up: nn.Conv2d | nn.Linear = nn.Conv2d(rank, layer.out_channels, 1, bias=False)
         else:
             self.down = nn.Linear(layer.in_features, rank, bias=False)
             self.up = nn.Linear(rank, layer.out_features, bias=False)
-        nn.init.zeros_(self.up.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.up.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layer(x) + self.up(self.down(x))
@@ -97,8 +97,7 @@ def add_adapter(module: nn.Module, rank: int) -> None:
     """Freezes a module and puts an adapter beside each of its linear and 1x1 layers, in place."""
     module.requires_grad_(False)
     for name, child in list(module.named_children()):
-        is_pointwise = isinstance(child, nn.Conv2d) and child.kernel_size == (1, 1)
-        if isinstance(child, nn.Linear) or is_pointwise:
+        if isinstance(child, nn.Linear) or (isinstance(child, nn.Conv2d) and child.kernel_size == (1, 1)):
             setattr(module, name, Adapted(child, rank))
         else:
             add_adapter(child, rank)
@@ -207,6 +206,7 @@ class SpatialEncoder(nn.Module):
     subset; training drops random subsets.
     """
 
+    pixels: Tensor
     CHANNELS = 3 + 3 + 6 + 3 + 3 + 3  # flags, ray (camera), pose, ray (torso), point (camera), point (torso)
 
     def __init__(self, c: Config):
@@ -286,7 +286,9 @@ class DecoderLayer(nn.Module):
     def forward(self, x: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
         y = self.norms[0](x)
         x = x + self.self_attention(y, self.self_attention.memory(y))
-        x = x + self.cross_attention(self.norms[1](x), memory)
+        # Chunks that share a context (see `flow_loss`) ask it together: (B R, k, d) -> (B, R k, d).
+        query = self.norms[1](x).reshape(memory[0].shape[0], -1, x.shape[-1])
+        x = x + self.cross_attention(query, memory).reshape(x.shape)
         return x + self.mlp(self.norms[2](x))
 
 
@@ -309,7 +311,7 @@ class FlowDecoder(nn.Module):
         return [layer.cross_attention.memory(context) for layer in self.layers]  # type: ignore[operator, union-attr]
 
     def forward(self, x: Tensor, t: Tensor, memories: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """x (B, k, n), t (B,) in 0..1, memories of the context (B, T, d) -> velocity (B, k, n)."""
+        """x (B R, k, n), t (B R,) in 0..1, memories of the context (B, T, d) -> velocity (B R, k, n)."""
         phase = t[:, None] * self.frequencies  # (B, 8)
         time = self.time(torch.cat([phase.sin(), phase.cos()], -1))  # (B, d)
         y = self.into(x) + self.step + time[:, None]  # (B, k, d)
@@ -376,7 +378,7 @@ class SaPaVe(nn.Module):
         return x
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """All inputs of the exported graph to head (B, k, 2), other (B, k, 26) [rad] and grounding (B, h, w) in 0..1."""
+        """Inputs of the exported graph to head (B, k, 2), other (B, k, 26) [rad] and grounding (B, h, w) in 0..1."""
         context, evidence = self.context(batch)
         chunks = []
         for name, decoder in (("head", self.head_decoder), ("other", self.other_decoder)):
@@ -391,9 +393,7 @@ class SaPaVe(nn.Module):
         The chunk is in units of the scale. Each sample serves `repeats` times: the decoder is cheap beside
         the backbone.
         """
-        memories = [
-            (m.repeat_interleave(repeats, 0), n.repeat_interleave(repeats, 0)) for m, n in decoder.memories(context)
-        ]
+        memories = decoder.memories(context)
         target = chunk.repeat_interleave(repeats, 0)
         noise = torch.randn_like(target)
         t = torch.rand(len(target), device=target.device)

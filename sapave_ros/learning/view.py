@@ -75,7 +75,7 @@ class Teacher:
             instruction=instruction,
             rgb=rgb,
             joint_positions=self.world.positions(g1.POLICY),
-            depth_m=depth_mm.astype(np.float32) / 1000,
+            depth_m=(depth_mm / 1000).astype(np.float32),
             intrinsics=HEAD_CAMERA.intrinsics,
             camera_in_torso=self.world.camera_in_torso,
         )
