@@ -13,7 +13,7 @@ from sapave_ros import __version__, graph
 
 # name: (module with add_arguments(parser) and run(args) -> int, one line of help)
 _COMMANDS = {
-    "demo": ("sapave_ros.demo", "the simulated G1 looks for what it is told; writes a video and a plot"),
+    "demo": ("sapave_ros.demo.command", "the simulated G1 looks for what it is told; writes a video and a plot"),
     "up": ("sapave_ros.up", "start the graph, on the robot or with --sim, until Ctrl-C"),
     "data": ("sapave_ros.learning.data", "generate training pairs in the simulator"),
     "train": ("sapave_ros.learning.train", "train one stage of the policy"),
@@ -32,6 +32,24 @@ def _say(args: argparse.Namespace) -> int:
 
     with session() as operator:
         operator.say(args.instruction)
+    return 0
+
+
+def _move(args: argparse.Namespace) -> int:
+    from sapave_ros.nodes.operator import session
+
+    increments = {}
+    for item in args.joints:
+        name, separator, value = item.partition(":=")
+        try:
+            increments[name] = float(value)
+        except ValueError:
+            separator = ""
+        if not separator:
+            raise ValueError(f"{item!r}; expected JOINT:=RAD, such as left_elbow_joint:=0.3")
+    with session() as operator:
+        duration_s = operator.move(increments, args.speed)
+    print(f"sent: {', '.join(args.joints)} over {duration_s:.1f} s")
     return 0
 
 
@@ -75,6 +93,10 @@ def main(argv: list[str] | None = None) -> int:
     say = commands.add_parser("say", help="tell the running graph what to do")
     say.add_argument("instruction", help="such as 'look at the red mug'; empty = nothing")
     say.set_defaults(run=_say)
+    move = commands.add_parser("move", help="send one chunk of increments by hand; the graph must be ACTIVE")
+    move.add_argument("joints", nargs="+", metavar="JOINT:=RAD", help="such as left_elbow_joint:=0.3")
+    move.add_argument("--speed", type=float, default=0.4, help="of the joint that moves furthest [rad/s]")
+    move.set_defaults(run=_move)
     for name, service in (("arm", graph.ARM_SERVICE), ("disarm", graph.DISARM_SERVICE), ("reset", graph.RESET_SERVICE)):
         text = next(s.meaning for s in graph.SERVICES if s.name == service)
         commands.add_parser(name, help=text).set_defaults(run=_call(service))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import rclpy
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
-from sapave_ros import graph
+from sapave_ros import g1, graph
 from sapave_ros.nodes import ros
+from sapave_ros.types import ActionChunk
 
 
 class OperatorError(RuntimeError):
@@ -41,11 +44,43 @@ class Operator(Node):
 
     def say(self, instruction: str, timeout_s: float = 5.0) -> None:
         """Gives an instruction, empty = nothing to do. Raises OperatorError if no inference node hears it."""
-        self._send(self._instruction, String(data=instruction), graph.INSTRUCTION, "inference", timeout_s)
+        self._send(self._instruction, lambda: String(data=instruction), graph.INSTRUCTION, "inference", timeout_s)
 
     def stop_now(self, timeout_s: float = 2.0) -> None:
         """Emergency stop. Raises OperatorError if no watchdog hears it."""
-        self._send(self._estop, Bool(data=True), graph.ESTOP, "watchdog", timeout_s)
+        self._send(self._estop, lambda: Bool(data=True), graph.ESTOP, "watchdog", timeout_s)
+
+    def move(self, increments: Mapping[str, float], speed_rad_s: float = 0.4, timeout_s: float = 5.0) -> float:
+        """Sends one chunk by hand: joint name to the angle to move by [rad]. Returns how long it takes [s].
+
+        All joints move together, the furthest at speed_rad_s. The graph must be ACTIVE; the limits and the gate
+        are those of every chunk. Raises ValueError on a joint that no controller has, on a mix of head and arm
+        joints and on an angle that is not finite.
+        """
+        topics = {
+            **dict.fromkeys(g1.HEAD.names, (graph.HEAD_INCREMENTS, "head")),
+            **dict.fromkeys(g1.OTHER.names, (graph.ARM_INCREMENTS, "arm")),
+        }
+        unknown = [name for name in increments if name not in topics]
+        if unknown or not increments:
+            raise ValueError(f"joint {', '.join(unknown) or '(none)'}; expected of {', '.join(topics)}")
+        targets = {topics[name] for name in increments}
+        if len(targets) > 1:
+            raise ValueError("joints of the head and of the arms in one chunk; expected one controller's joints")
+        angles = np.array(list(increments.values()))
+        if not np.isfinite(angles).all():
+            raise ValueError(f"increments {angles.tolist()} rad; expected finite angles")
+        dt_s = 0.1
+        steps = max(1, int(np.ceil(np.abs(angles).max() / speed_rad_s / dt_s)))
+        topic, node = targets.pop()
+        publisher = ros.publisher(self, graph.stream(topic))
+        chunk = ActionChunk(0.0, dt_s, tuple(increments), np.tile(angles / steps, (steps, 1)))
+
+        def message() -> Any:  # stamped when it is sent: its increments begin at what is commanded then
+            return ros.chunk_to_msg(dataclasses.replace(chunk, stamp_s=ros.now_s(self)))
+
+        self._send(publisher, message, topic, node, timeout_s)
+        return steps * dt_s
 
     def call(self, service: str, timeout_s: float = 5.0) -> str:
         """Calls one of `graph.SERVICES`; returns its message. Raises OperatorError if refused or unanswered."""
@@ -63,13 +98,13 @@ class Operator(Node):
         finally:
             self.destroy_client(client)
 
-    def _send(self, publisher: Any, msg: Any, topic: str, node: str, timeout_s: float) -> None:
+    def _send(self, publisher: Any, message: Callable[[], Any], topic: str, node: str, timeout_s: float) -> None:
         def heard() -> bool:
             return any(s.node_name == node for s in self.get_subscriptions_info_by_topic(topic))
 
         if not self.wait(lambda: heard() and publisher.get_subscription_count() > 0, timeout_s):
             raise OperatorError(f"{topic}: the node {node!r} does not listen; is the graph up, in this ROS_DOMAIN_ID?")
-        publisher.publish(msg)
+        publisher.publish(message())
         publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=timeout_s))
 
 
