@@ -1,0 +1,446 @@
+"""The road to the arms: what is sent when setpoints come, stop, are nonsense, or their sender dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sapave_ros import g1
+from sapave_ros.drivers import unitree, unitree_sdk, unitree_shared, unitree_stream
+from sapave_ros.drivers.unitree_cdr import KD, KP, TAU, LowCmdFrame, Q
+from sapave_ros.drivers.unitree_sdk import UnitreeError
+from sapave_ros.types import ArmSetpoint
+
+TABLE = unitree_stream.Table(
+    np.array([j.motor for j in g1.ARMS.joints]),
+    g1.ARMS.column("lower"),
+    g1.ARMS.column("upper"),
+    g1.MODE_MACHINES_29_DOF,
+)
+BODY = unitree_stream.Body(5, np.ones(29, np.uint8), np.linspace(-0.2, 0.2, 29))
+
+
+def setpoint(q: float = 0.3) -> np.ndarray:
+    arm = np.zeros((5, 14))
+    arm[0], arm[1], arm[2], arm[3], arm[4] = q, 0.5, 1.0, 80.0, 3.0
+    return arm
+
+
+def stream(body: unitree_stream.Body | None = BODY) -> unitree_stream.ArmStream:
+    s = unitree_stream.ArmStream(TABLE)
+    s.body = body
+    return s
+
+
+def sent(data: bytes | str) -> LowCmdFrame:
+    assert isinstance(data, bytes), data
+    frame = LowCmdFrame()
+    frame.load(data)
+    assert frame.intact
+    return frame
+
+
+def test_nothing_is_sent_before_a_setpoint_even_when_told_to_release() -> None:
+    s = stream()
+    assert s.due_in(100.0) is None
+    s.release(100.0)
+    assert s.done
+    assert s.due_in(200.0) is None
+
+
+def test_a_frame_commands_the_arms_holds_the_waist_and_leaves_the_legs() -> None:
+    s = stream()
+    frame = sent(s.setpoint(setpoint(), 0.4, 1.0))
+    assert frame.header.tolist() == [0, 5]
+    assert np.allclose(frame.motors[TABLE.motors], setpoint().T)
+    assert frame.motors[29, Q] == pytest.approx(0.4)
+    assert np.flatnonzero(frame.motor_mode).tolist() == list(range(12, 29))
+    assert np.allclose(frame.motors[:15, Q], BODY.positions[:15])
+    assert (frame.motors[:12, 1:] == 0.0).all()
+    assert (frame.motors[12:15, KP] > 0.0).all()
+    s.body = BODY._replace(positions=BODY.positions + 0.1)
+    assert np.allclose(sent(s.setpoint(setpoint(), 0.5, 1.004)).motors[12:15, Q], BODY.positions[12:15])
+
+
+def test_a_locked_waist_gets_no_command() -> None:
+    modes = np.ones(29, np.uint8)
+    modes[[13, 14]] = 0
+    frame = sent(stream(BODY._replace(motor_mode=modes)).setpoint(setpoint(), 1.0, 0.0))
+    assert frame.motor_mode[[12, 13, 14]].tolist() == [1, 0, 0]
+    assert (frame.motors[[13, 14], KP:] == 0.0).all()
+
+
+@pytest.mark.parametrize("row", range(5))
+@pytest.mark.parametrize("joint", [0, 6, 13])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_non_finite_setpoint_is_refused_and_the_last_one_goes_on(row, joint, value) -> None:
+    s = stream()
+    s.setpoint(setpoint(0.1), 1.0, 0.0)
+    bad = setpoint(0.9)
+    bad[row, joint] = value
+    refusal = s.setpoint(bad, 1.0, 0.004)
+    assert isinstance(refusal, str)
+    assert f"[{joint}]" in refusal
+    assert s.due_in(0.02) == 0.0
+    assert np.allclose(sent(s.repeat(0.02)).motors[TABLE.motors, Q], 0.1)
+
+
+@pytest.mark.parametrize("joint", range(14))
+@pytest.mark.parametrize("side", ["lower", "upper"])
+def test_the_mechanical_range_is_the_end(joint, side) -> None:
+    limit = getattr(TABLE, side)[joint]
+    outward = 1.0 if side == "upper" else -1.0
+    arm = setpoint(0.1)
+    arm[Q, joint] = limit
+    assert isinstance(stream().setpoint(arm, 1.0, 0.0), bytes)
+    arm[Q, joint] = limit + outward * 1e-6
+    assert f"q[{joint}]" in stream().setpoint(arm, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("weight", [-1e-9, 1.0 + 1e-9, np.nan, np.inf])
+def test_a_weight_out_of_range_is_refused(weight) -> None:
+    assert "weight" in stream().setpoint(setpoint(), weight, 0.0)
+
+
+def test_negative_gains_are_refused() -> None:
+    for row in (KP, KD):
+        arm = setpoint()
+        arm[row, 3] = -0.1
+        assert "gain" in stream().setpoint(arm, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (None, "no LowState"),
+        (BODY._replace(mode_machine=4), "mode_machine 4"),
+        (BODY._replace(motor_mode=np.where(np.isin(np.arange(29), [20, 21, 27, 28]), 0, 1)), r"20, 21, 27, 28"),
+    ],
+)
+def test_a_robot_that_is_not_ours_is_refused(body, said) -> None:
+    assert said in stream(body).setpoint(setpoint(), 0.0, 0.0)
+
+
+def test_missing_setpoints_become_a_hold_after_20_ms_and_a_setpoint_ends_it() -> None:
+    s = stream()
+    s.setpoint(setpoint(0.2), 0.8, 10.0)
+    assert s.due_in(10.0) == pytest.approx(0.020)
+    held = sent(s.repeat(10.02))
+    assert s.holding
+    assert s.due_in(10.02) == pytest.approx(0.004)
+    assert np.allclose(held.motors[TABLE.motors, Q], 0.2)
+    assert (held.motors[:, 1] == 0.0).all()
+    assert np.allclose(held.motors[TABLE.motors, TAU], 1.0)
+    assert held.motors[29, Q] == pytest.approx(0.8)
+    assert isinstance(s.setpoint(setpoint(), 0.8, 10.03), bytes)
+    assert not s.holding
+
+
+def test_without_weight_there_is_nothing_to_hold() -> None:
+    s = stream()
+    s.setpoint(setpoint(), 0.0, 0.0)
+    assert s.due_in(1.0) is None
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    weight=st.floats(0.01, 1.0),
+    release_s=st.floats(0.0, 3.0),
+    settle_s=st.floats(0.0, 1.0),
+    jitter=st.lists(st.floats(0.0, 0.05), max_size=20),
+)
+def test_a_release_never_moves_the_target_and_always_reaches_zero(weight, release_s, settle_s, jitter) -> None:
+    s = stream()
+    s.setpoint(setpoint(0.4), weight, 0.0)
+    s.release(0.0, release_s, settle_s)
+    now_s, weights, delays = 0.0, [weight], list(jitter)
+    while not s.done:
+        due_s = s.due_in(now_s)
+        assert due_s is not None
+        now_s += due_s + (delays.pop() if delays else 0.0)
+        assert isinstance(s.setpoint(setpoint(1.0), 1.0, now_s), str)  # irrevocable
+        frame = sent(s.repeat(now_s))
+        assert np.allclose(frame.motors[TABLE.motors, Q], 0.4)
+        weights.append(float(frame.motors[29, Q]))
+        assert now_s < release_s + settle_s + 2.0
+    assert (np.diff(weights) <= 1e-6).all()
+    assert weights[-unitree_stream.FINAL_FRAMES :] == [0.0] * unitree_stream.FINAL_FRAMES
+    assert now_s >= release_s + settle_s
+
+
+def test_the_newest_message_survives_any_torn_write() -> None:
+    board = unitree_shared.Board(unitree_shared.Board.create())
+    assert board.body.read() is None
+    board.body.write(b"a" * unitree_shared.BODY_BYTES)
+    number, message = board.body.read()
+    assert (number, message[:1]) == (1, b"a")
+    torn = board.body._slot(number) + 20
+    board.body._memory[torn : torn + 4] = b"torn"
+    assert board.body.read() is None
+    board.body.write(b"b" * unitree_shared.BODY_BYTES)
+    assert board.body.read() == (2, b"b" * unitree_shared.BODY_BYTES)
+
+
+def test_the_sdk_process_sees_nothing_of_ros() -> None:
+    cleaned = unitree.clean_environment(
+        {
+            "AMENT_PREFIX_PATH": "/home/me/ws/install",
+            "LD_LIBRARY_PATH": "/opt/ros/humble/lib:/home/me/ws/install/lib:/usr/local/cuda/lib64",
+            "PYTHONPATH": "/opt/ros/humble/lib/python3.10/site-packages",
+            "RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp",
+            "CYCLONEDDS_URI": "file:///x.xml",
+            "ROS_DOMAIN_ID": "0",
+            "HOME": "/home/me",
+        }
+    )
+    assert cleaned == {"LD_LIBRARY_PATH": "/usr/local/cuda/lib64", "PYTHONPATH": "", "HOME": "/home/me"}
+
+
+@pytest.mark.parametrize("domain", [-1, 233, 1.5, "0", None, True])
+def test_a_wrong_domain_is_named(domain) -> None:
+    with pytest.raises(UnitreeError, match=r"dds_domain .*0 to 232"):
+        unitree_sdk.check_network(domain, "lo")
+
+
+def test_a_wrong_interface_is_named_with_those_there_are() -> None:
+    with pytest.raises(UnitreeError, match=r"dds_interface 'eth77'.*\blo\b"):
+        unitree_sdk.check_network(0, "eth77")
+
+
+@pytest.mark.parametrize("version", ["11.0.1", "0.9.1", "0.10.4", "12.0"])
+def test_only_the_robots_own_cyclonedds_may_leave_this_machine(version) -> None:
+    unitree_sdk.check_cyclonedds(version, "lo")
+    with pytest.raises(UnitreeError, match=version):
+        unitree_sdk.check_cyclonedds(version, "eth0")
+    for good in unitree_sdk.ROBOT_CYCLONEDDS:
+        unitree_sdk.check_cyclonedds(good, "eth0")
+
+
+# ---- real processes on the real clock ----
+
+ROBOT = """
+    # The robot: its arms are wherever they were told to be. Every command it got goes to a file.
+    import json, os, sys, time
+    import numpy as np
+    from sapave_ros.sim.unitree_face import UnitreeFace
+    face = UnitreeFace(int(sys.argv[1]), "lo")
+    q, hands, seen = np.zeros(29), np.full(12, 0.25), 0.0
+    print("ready", flush=True)
+    with open(sys.argv[2], "w") as record:
+        start = time.monotonic()
+        for i in range(100_000):
+            now = time.monotonic()
+            face.poll(now)
+            if face.arm is not None and face.arm.received_s == now:
+                q[15:] = face.arm.q[15:]
+                frame = [now, face.arm.weight, *face.arm.q[15:], *face.arm.dq[15:]]
+                record.write(json.dumps(frame) + "\\n")
+                record.flush()
+            if face.hands is not None:
+                hands = face.hands
+            if i % 2 == 0:
+                face.publish(i, q, 0 * q, 0 * q, (1, 0, 0, 0), np.zeros(3), np.array((0, 0, 9.81)))
+                face.publish_hands(hands)
+            if os.getppid() == 1:
+                os._exit(0)
+            time.sleep(max(0.0, start + 0.001 * (i + 1) - time.monotonic()))
+"""
+
+OPERATOR = """
+    # Takes the arms and raises all joints at 0.5 rad/s, for ever.
+    import sys, time
+    import numpy as np
+    from sapave_ros import g1
+    from sapave_ros.drivers.unitree import UnitreeArms
+    from sapave_ros.types import ArmSetpoint
+    arms = UnitreeArms(int(sys.argv[1]), "lo")
+    while arms.body_state() is None:
+        time.sleep(0.01)
+    print(arms._child.pid, flush=True)
+    start = time.monotonic()
+    for i in range(100_000):
+        t = i * 0.004
+        q = np.clip(np.full(14, 0.5 * t), g1.ARMS.lower, g1.ARMS.upper)
+        kp, kd = g1.ARMS.column("kp"), g1.ARMS.column("kd")
+        arms.send(ArmSetpoint(q, np.full(14, 0.5), np.zeros(14), kp, kd, min(1.0, t / 0.3)))
+        time.sleep(max(0.0, start + t + 0.004 - time.monotonic()))
+"""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What the robot received: times [s], weights, positions and velocities of the arms."""
+
+    time_s: np.ndarray
+    weight: np.ndarray
+    q: np.ndarray
+    dq: np.ndarray
+
+
+class Robot:
+    def __init__(self, domain: int, path: str) -> None:
+        self.path = path
+        self.process = start(ROBOT, str(domain), path)
+        assert self.process.stdout.readline().strip() == b"ready"
+
+    def recording(self) -> Recording:
+        with open(self.path) as f:
+            rows = np.array([json.loads(line) for line in f if line.endswith("\n")])
+        if not len(rows):
+            rows = np.zeros((0, 30))
+        return Recording(rows[:, 0], rows[:, 1], rows[:, 2:16], rows[:, 16:])
+
+
+def start(source: str, *arguments: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(source), *arguments], stdout=subprocess.PIPE)
+
+
+def until(condition, what: str, timeout_s: float = 15.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not happen within {timeout_s} s"
+        time.sleep(0.02)
+
+
+def kill(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.fixture
+def robot(dds_domain, tmp_path):
+    r = Robot(dds_domain, str(tmp_path / "frames"))
+    yield r
+    kill(r.process)
+
+
+@pytest.fixture
+def operator(robot, dds_domain):
+    process = start(OPERATOR, str(dds_domain))
+    process.child = int(process.stdout.readline())
+    until(lambda: len(robot.recording().time_s) > 150, "150 frames at the robot")
+    yield process
+    kill(process)
+    until(lambda: not running(process.child), "the SDK process ended")
+
+
+def running(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def assert_smooth(frames: Recording) -> None:
+    """No frame lost so much or jumped so far that a joint would feel it: 0.5 rad/s, and a pause of 60 ms at most."""
+    assert np.abs(np.diff(frames.q, axis=0)).max() < 0.5 * 0.06
+    assert np.isfinite(frames.q).all()
+
+
+def assert_released(frames: Recording) -> None:
+    falling = np.flatnonzero(np.diff(frames.weight) < -1e-6)
+    released = slice(falling[0], None)
+    assert (np.diff(frames.weight[released]) <= 1e-6).all()
+    assert frames.weight[-1] == 0.0
+    assert np.abs(np.diff(frames.weight[released])).max() < 0.1
+    assert (frames.q[released] == frames.q[-1]).all()
+    assert (frames.dq[released][1:] == 0.0).all()
+    took_s = (
+        frames.time_s[np.flatnonzero(frames.weight == 0.0)[-unitree_stream.FINAL_FRAMES]] - frames.time_s[falling[0]]
+    )
+    assert 1.5 < took_s < 3.0
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_controller_leaves_arms_that_are_held_and_handed_back(operator, robot, number) -> None:
+    target = operator.pid if number == signal.SIGKILL else operator.child
+    os.kill(target, number)
+    until(lambda: not running(operator.child), "the SDK process handed the arms back")
+    frames = robot.recording()
+    assert_smooth(frames)
+    assert_released(frames)
+
+
+@pytest.mark.e2e
+def test_a_stopped_controller_is_held_until_it_comes_back(operator, robot) -> None:
+    os.kill(operator.pid, signal.SIGSTOP)
+    before = len(robot.recording().time_s)
+    until(lambda: len(robot.recording().time_s) > before + 200, "frames while the controller is stopped")
+    os.kill(operator.pid, signal.SIGKILL)
+    frames = robot.recording()
+    held = slice(before + 50, before + 200)
+    assert (frames.q[held] == frames.q[before + 50]).all()
+    assert (frames.dq[held] == 0.0).all()
+    assert (frames.weight[held] == frames.weight[before + 50]).all()
+    assert_smooth(frames)
+
+
+@pytest.mark.e2e
+def test_state_and_setpoints_travel_and_nonsense_does_not(robot, dds_domain) -> None:
+    arms = unitree.UnitreeArms(dds_domain, "lo")
+    try:
+        until(lambda: arms.body_state() is not None and arms.hand_state() is not None, "states")
+        body = arms.body_state()
+        assert (body.mode_machine, body.mode_pr) == (5, 0)
+        assert body.motor_mode.tolist() == [1] * 29
+        assert body.imu_quaternion.tolist() == [1, 0, 0, 0]
+        hands = np.clip(np.full(12, 0.25), g1.HANDS.lower, g1.HANDS.upper)
+        assert np.allclose(arms.hand_state().positions, hands, atol=1e-6)
+        n = np.ones(14)
+        good = ArmSetpoint(0.2 * n, 0 * n, 0 * n, 40 * n, 2 * n, 0.5, hands=g1.HANDS.upper)
+        for bad in (
+            replace(good, positions=np.nan * n),
+            replace(good, torques=np.inf * n),
+            replace(good, kp=np.ones(13)),
+            replace(good, weight=1.1),
+            replace(good, positions=9.0 * n),
+            replace(good, hands=np.full(12, np.nan)),
+        ):
+            with pytest.raises(ValueError, match="setpoint"):
+                arms.send(bad)
+        assert not robot.recording().time_s.size
+        for i in range(100):
+            arms.send(replace(good, positions=0.002 * i * n))
+            time.sleep(0.004)
+        until(lambda: np.allclose(arms.body_state().positions[15:], 0.002 * 99), "the arms at the target")
+        until(lambda: np.allclose(arms.hand_state().positions, g1.HANDS.upper, atol=1e-6), "the hands at the target")
+        statistics = arms.statistics()
+        assert statistics.frames_sent >= 100
+        assert len(statistics.periods_s) == len(statistics.send_times_s) - 1
+        assert (statistics.state_crc_errors, statistics.refused) == (0, 0)
+        assert 0 < statistics.hand_frames_sent <= 60
+    finally:
+        arms.close(release_s=0.3)
+    assert not arms.alive
+    assert robot.recording().weight[-1] == 0.0
+    with pytest.raises(UnitreeError, match="gone"):
+        arms.send(good)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("domain", "interface", "python", "said"),
+    [
+        (233, "lo", None, "dds_domain 233"),
+        (90, "eth77", None, "dds_interface 'eth77'"),
+        (90, "lo", "/no/python", "sdk_python '/no/python'"),
+        (90, "lo", "/bin/true", "ended while starting"),
+    ],
+)
+def test_a_failed_start_says_why(domain, interface, python, said) -> None:
+    with pytest.raises(UnitreeError, match=said):
+        unitree.UnitreeArms(domain, interface, sdk_python=python)
