@@ -1,0 +1,100 @@
+"""Arms and hands as one group: what the body and hand states say, and what gravity asks for."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sapave_ros import g1
+from sapave_ros.core.controller import ControllerConfig, JointController
+from sapave_ros.core.kinematics import Kinematics, gravity_in_pelvis
+from sapave_ros.graph import ARM_LOOP_HZ
+from sapave_ros.types import ArmSetpoint, BodyState, Floats, JointState, Permit
+
+HANDS_EXTRA_AGE_S = 0.15
+"""Hands report at up to 100 Hz over a serial bus: they may be this much older than the body."""
+
+GRAVITY_EVERY = 4
+"""Ticks between two feed-forward computations: 62 Hz, in which gravity changes by less than 0.3 N m at full speed."""
+
+HANDS_EVERY = 3
+"""Ticks between two hand commands: 83 Hz; the hands' own service runs at 100."""
+
+_MOTORS = np.array([j.motor for j in g1.ARMS.joints])
+_KP, _KD = g1.ARMS.column("kp"), g1.ARMS.column("kd")
+_N = len(g1.ARMS)
+
+
+def measured_joints(body: BodyState | None, hands: JointState | None) -> JointState | None:
+    """The 26 joints of `g1.OTHER`, as old as the older of the two; None while either is missing."""
+    if body is None or hands is None:
+        return None
+    return JointState(
+        min(body.received_s, hands.received_s + HANDS_EXTRA_AGE_S),
+        np.concatenate([body.positions[_MOTORS], hands.positions]),
+        np.concatenate([body.velocities[_MOTORS], hands.velocities]),
+    )
+
+
+def body_fault(body: BodyState) -> str:
+    """Why this is not a body that the arm controller may move, or nothing."""
+    if body.mode_machine not in g1.MODE_MACHINES_29_DOF:
+        known = sorted(g1.MODE_MACHINES_29_DOF)
+        return f"mode_machine = {body.mode_machine}: expected one of {known}, a G1 with 7-DoF arms"
+    absent = [g1.ARMS.names[i] for i in np.flatnonzero(body.motor_mode[_MOTORS] == 0)]
+    if absent:
+        return f"motors of {', '.join(absent)} report mode 0: expected all arm motors enabled"
+    return ""
+
+
+class ArmController:
+    """`JointController` of the 26 joints, with gains and gravity feed-forward for the 14 body motors.
+
+    controller: the road itself. fault: why this body is not moved, or empty.
+    """
+
+    def __init__(self, config: ControllerConfig, kinematics: Kinematics, dt_s: float = 1.0 / ARM_LOOP_HZ) -> None:
+        self.controller = JointController(g1.OTHER, dt_s, config, shared=True)
+        self.fault = ""
+        self._kinematics = kinematics
+        self._torques = np.zeros(len(g1.OTHER))
+        self._tick = 0
+
+    def tick(
+        self,
+        now_s: float,
+        monotonic_s: float,
+        body: BodyState | None,
+        hands: JointState | None,
+        permit: Permit | None,
+    ) -> ArmSetpoint | None:
+        """The setpoint of this tick, or None where nothing is to be sent; times as in `JointController.tick`."""
+        self.fault = body_fault(body) if body is not None else ""
+        measured = measured_joints(body, hands) if not self.fault else None
+        if body is not None and self._tick % GRAVITY_EVERY == 0:
+            self._torques[:_N] = self._gravity(body)
+        command = self.controller.tick(now_s, monotonic_s, measured, permit, self._torques)
+        self._tick += 1
+        if command is None:
+            return None
+        return ArmSetpoint(
+            command.positions[:_N],
+            command.velocities[:_N],
+            command.torques[:_N],
+            _KP * command.stiffness,
+            _KD,
+            command.weight,
+            command.positions[_N:] if self._tick % HANDS_EVERY == 0 else None,
+        )
+
+    def _gravity(self, body: BodyState) -> Floats:
+        """Torques (14,) [N m] that hold the commanded pose; the newest known where the body's state makes no sense."""
+        norm = math.sqrt(float(body.imu_quaternion @ body.imu_quaternion))
+        if not (np.isfinite(body.positions).all() and abs(norm - 1.0) < 0.01):
+            return self._torques[:_N]
+        q = body.positions.copy()
+        previous = self.controller.gate.previous
+        if previous is not None:  # of the command, not the measurement: no loop through the sensors
+            q[_MOTORS] = previous.positions[:_N]
+        return self._kinematics.gravity_torques(q, gravity_in_pelvis(body.imu_quaternion))
