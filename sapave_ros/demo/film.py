@@ -114,7 +114,7 @@ def _head_view(recording: Recording, time_s: float) -> Picture:
         picture = (picture * (1 - share) + np.array(_HEAT, np.float32) * share).astype(np.uint8)
     radius = round(np.tan(recording.max_angle_rad) * recording.focal_px * scale)
     cv2.circle(picture, (_HEAD[0] // 2, _HEAD[1] // 2), radius, _INK, 1, cv2.LINE_AA)
-    return picture
+    return picture.astype(np.uint8)
 
 
 def _graph(panel: Picture, recording: Recording, index: int) -> None:
