@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+)
+from launch.event_handlers import OnProcessIO
+from launch.events.process import ProcessIO
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch_ros.actions import Node
 
+from sapave_ros.graph import READY
 from sapave_ros.plan import Options, environment, plan
 from sapave_ros.share import share_path
 
@@ -47,6 +57,8 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
         SetEnvironmentVariable(name, value) for name, value in environment(options).items() if name not in os.environ
     ]
     files = [str(share_path("config/sapave.yaml"))] + ([str(options.params_file)] if options.params_file else [])
+    nodes: list[LaunchDescriptionEntity] = []
+    robot: ExecuteProcess | None = None
     for start in plan(options):
         if start.ros:
             typed = {name: yaml.safe_load(value) for name, value in start.parameters.items()}
@@ -61,13 +73,35 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
                 )
             )
         else:
-            actions.append(ExecuteProcess(cmd=list(start.argv), name=start.name, output="screen"))
+            robot = ExecuteProcess(cmd=list(start.argv), name=start.name, output="screen")
     description = share_path("models/g1/g1.urdf").read_text()
-    actions.append(
+    nodes.append(
         Node(
             package="robot_state_publisher",
             executable="robot_state_publisher",
             parameters=[{"robot_description": description}],
         )
     )
-    return actions
+    if robot is None:
+        return [*actions, *nodes]
+    # The robot must be there before those who talk to it.
+    return [
+        *actions,
+        RegisterEventHandler(OnProcessIO(target_action=robot, on_stdout=_when_ready(robot, nodes))),
+        robot,
+    ]
+
+
+def _when_ready(
+    robot: ExecuteProcess, nodes: list[LaunchDescriptionEntity]
+) -> Callable[[ProcessIO], list[LaunchDescriptionEntity]]:
+    """Answers the robot's output: the nodes, once, when it says that it is ready."""
+    waiting = list(nodes)
+
+    def on_stdout(event: ProcessIO) -> list[LaunchDescriptionEntity]:
+        if f"{robot.name}: {READY}" not in event.text.decode(errors="replace"):
+            return []
+        start, waiting[:] = list(waiting), []
+        return start
+
+    return on_stdout
