@@ -64,7 +64,7 @@ def clean_environment(environment: dict[str, str]) -> dict[str, str]:
         if p
     ]
     prefixes.append("/opt/ros")
-    own = ("ROS_", "AMENT_", "COLCON_", "RMW_", "CYCLONEDDS_", "FASTRTPS_", "FASTDDS_")
+    own = ("PYTHONSAFEPATH", "ROS_", "AMENT_", "COLCON_", "RMW_", "CYCLONEDDS_", "FASTRTPS_", "FASTDDS_")
     cleaned = {k: v for k, v in environment.items() if not k.startswith(own)}
     for name in ("LD_LIBRARY_PATH", "PYTHONPATH", "PATH"):
         if name in cleaned:
@@ -101,7 +101,7 @@ class UnitreeArms:
             "upper": self._table.upper.tolist(),
             "mode_machines": sorted(self._table.mode_machines),
         }
-        python = sdk_python or sys.executable
+        self._python = python = sdk_python or sys.executable
         try:
             self._child = subprocess.Popen(
                 [python, str(Path(unitree_process.__file__).resolve()), json.dumps(config)],
@@ -145,7 +145,7 @@ class UnitreeArms:
                 problem = f"gave no answer within {timeout_s:g} s" if not ready else "ended while starting"
                 self._abandon()
                 said = text.decode(errors="replace").strip()
-                raise UnitreeError(f"the SDK process ({self._child.args[0]}) {problem}{': ' if said else ''}{said}")  # type: ignore[index]
+                raise UnitreeError(f"the SDK process ({self._python}) {problem}{': ' if said else ''}{said}")
 
     def _abandon(self) -> None:
         self._child.kill()  # it has sent nothing yet

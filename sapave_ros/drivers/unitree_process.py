@@ -1,8 +1,8 @@
 """The SDK process: the only one that joins the robot's DDS domain, with nothing in it but numpy and the SDK.
 
-ROS and Unitree's SDK bring two DDS libraries that crash each other in one process, and often need two Python versions. So
-the arm driver starts this file under the SDK's interpreter, writes setpoints into its standard input and reads states
-from shared memory. A setpoint is encoded, checked and sent the moment it arrives: there is no second clock to beat
+ROS and Unitree's SDK bring two DDS libraries that crash each other in one process, and often need two Python versions.
+So the arm driver starts this file under the SDK's interpreter, writes setpoints into its standard input and reads
+states from shared memory. A setpoint is encoded, checked and sent the moment it arrives: there is no second clock to beat
 against the parent's. What happens when setpoints stop is in `unitree_stream`.
 """
 
@@ -23,11 +23,10 @@ import numpy as np
 if __package__:
     from sapave_ros.drivers import unitree_cdr, unitree_sdk, unitree_shared, unitree_stream
 else:  # started by path under the SDK's interpreter, where this folder is the import path
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    import unitree_cdr
-    import unitree_sdk
-    import unitree_shared
-    import unitree_stream
+    import unitree_cdr  # type: ignore[no-redef]
+    import unitree_sdk  # type: ignore[no-redef]
+    import unitree_shared  # type: ignore[no-redef]
+    import unitree_stream  # type: ignore[no-redef]
 
 log = logging.getLogger("unitree_process")
 

@@ -10,8 +10,6 @@ arms are held and handed back even when all that commanded them has died. Python
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +17,7 @@ import numpy as np
 if __package__:
     from sapave_ros.drivers.unitree_cdr import KD, KP, LowCmdFrame, Q
 else:  # started by path under the SDK's interpreter, where this folder is the import path
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    from unitree_cdr import KD, KP, LowCmdFrame, Q
+    from unitree_cdr import KD, KP, LowCmdFrame, Q  # type: ignore[no-redef]
 
 PERIOD_S = 0.004
 HOLD_AFTER_S = 0.020

@@ -4,8 +4,8 @@ Publishes `rt/lowstate` and `rt/inspire/state`; reads `rt/arm_sdk` and `rt/inspi
 (frame check, `mode_machine`, finite numbers), because Unitree's own simulators are not and have no arm_sdk at all.
 
 When the arm_sdk stream stops, the last command stays in force with its weight. The real robot's behaviour is not
-documented; this is the choice that punishes us: a driver that dies without handing back leaves the arms stiff where they
-were, and a test sees it.
+documented; this is the choice that punishes us: a driver that dies without handing back leaves the arms stiff
+where they were, and a test sees it.
 """
 
 from __future__ import annotations
@@ -65,11 +65,60 @@ def blend(own: MotorCommand, arm_sdk: MotorCommand, weight: float) -> MotorComma
     return MotorCommand(*(mixed(name) for name in ("q", "dq", "tau", "kp", "kd")))
 
 
-class UnitreeFace:
-    """One robot on one DDS domain. A process can be one robot only, and a domain can hold one only.
+class Inbox:
+    """The commands that the robot accepts, and a count of those that it does not.
 
     arm: the last valid `rt/arm_sdk` frame, None before the first. hands: the last hand command [rad], (12,) in
     `g1.HANDS` order, None before the first. dropped: how many frames were refused, by reason.
+    """
+
+    def __init__(self, mode_machine: int) -> None:
+        self.mode_machine = mode_machine
+        self.arm: ArmCommand | None = None
+        self.hands: Floats | None = None
+        self.dropped: Counter[str] = Counter()
+        self._frame = unitree_cdr.LowCmdFrame()
+
+    def take_arm(self, data: bytes, now_s: float) -> None:
+        """One message of `rt/arm_sdk` in wire form."""
+        frame = self._frame
+        try:
+            frame.load(data)
+        except ValueError:
+            self.dropped["not a LowCmd"] += 1
+            return
+        motors = frame.motors[: g1.NUM_MOTORS].astype(np.float64)
+        weight = float(frame.motors[g1.ARM_SDK_WEIGHT_INDEX, unitree_cdr.Q])
+        if not frame.intact:
+            self.dropped["crc"] += 1
+        elif frame.header[1] != self.mode_machine:
+            self.dropped["mode_machine"] += 1
+        elif not (np.isfinite(motors).all() and math.isfinite(weight)):
+            self.dropped["non-finite"] += 1
+        elif not 0.0 <= weight <= 1.0:
+            self.dropped["weight"] += 1
+        else:
+            q, dq, tau, kp, kd = motors.T
+            self.arm = ArmCommand(q, dq, tau, kp, kd, weight, now_s)
+
+    def take_hands(self, data: bytes) -> None:
+        """One message of `rt/inspire/cmd` in wire form."""
+        try:
+            opening = unitree_cdr.decode_motor_cmds(data)["q"].astype(np.float64)
+        except ValueError:
+            self.dropped["not a MotorCmds"] += 1
+            return
+        if opening.shape != (len(g1.HANDS),):
+            self.dropped["hand count"] += 1
+        elif not np.isfinite(opening).all():
+            self.dropped["hand non-finite"] += 1
+        else:
+            self.hands = g1.rad_from_inspire(np.clip(opening, 0.0, 1.0))
+
+
+class UnitreeFace:
+    """One robot on one DDS domain. A process can be one robot only, and a domain can hold one only.
+
     Raises UnitreeError off loopback, with a wrong domain, and when another simulated robot is on that domain.
     """
 
@@ -77,8 +126,8 @@ class UnitreeFace:
         unitree_sdk.check_network(domain_id, interface)
         if interface != unitree_sdk.LOOPBACK:
             raise UnitreeError(
-                f"dds_interface {interface!r}: expected {unitree_sdk.LOOPBACK!r}; a simulated robot must not speak on a "
-                "network where a real one may listen"
+                f"dds_interface {interface!r}: expected {unitree_sdk.LOOPBACK!r}; a simulated robot must not "
+                "speak on a network where a real one may listen"
             )
         self._lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -94,11 +143,7 @@ class UnitreeFace:
         except BaseException:
             self._lock.close()
             raise
-        self.mode_machine = mode_machine
-        self.arm: ArmCommand | None = None
-        self.hands: Floats | None = None
-        self.dropped: Counter[str] = Counter()
-        self._command = unitree_cdr.LowCmdFrame()
+        self._inbox = Inbox(mode_machine)
         self._state = unitree_cdr.LowStateFrame()
         self._state.header[:] = 0, mode_machine
         present = np.zeros(unitree_cdr.NUM_SLOTS, dtype=np.uint8)
@@ -118,50 +163,29 @@ class UnitreeFace:
         self._arm_reader = unitree_sdk.Subscriber("rt/arm_sdk", LowCmd_)
         self._hand_reader = unitree_sdk.Subscriber("rt/inspire/cmd", MotorCmds_)
 
+    @property
+    def arm(self) -> ArmCommand | None:
+        """The last valid `rt/arm_sdk` frame, None before the first."""
+        return self._inbox.arm
+
+    @property
+    def hands(self) -> Floats | None:
+        """The last hand command [rad], (12,) in `g1.HANDS` order, None before the first."""
+        return self._inbox.hands
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """How many frames were refused, by reason."""
+        return self._inbox.dropped
+
     def poll(self, now_s: float) -> None:
         """Take what has arrived. Never blocks. now_s: any clock; comes back as `arm.received_s`."""
         data = self._arm_reader.take()
         if data is not None:
-            self._take_arm(data, now_s)
+            self._inbox.take_arm(data, now_s)
         data = self._hand_reader.take()
         if data is not None:
-            self._take_hands(data)
-
-    def _take_arm(self, data: bytes, now_s: float) -> None:
-        frame = self._command
-        try:
-            frame.load(data)
-        except ValueError:
-            self.dropped["not a LowCmd"] += 1
-            return
-        if not frame.intact:
-            self.dropped["crc"] += 1
-            return
-        if frame.header[1] != self.mode_machine:
-            self.dropped["mode_machine"] += 1
-            return
-        motors = frame.motors[: g1.NUM_MOTORS].astype(np.float64)
-        weight = float(frame.motors[g1.ARM_SDK_WEIGHT_INDEX, unitree_cdr.Q])
-        if not (np.isfinite(motors).all() and math.isfinite(weight)):
-            self.dropped["non-finite"] += 1
-            return
-        if not 0.0 <= weight <= 1.0:
-            self.dropped["weight"] += 1
-            return
-        self.arm = ArmCommand(*motors.T, weight=weight, received_s=now_s)
-
-    def _take_hands(self, data: bytes) -> None:
-        try:
-            opening = unitree_cdr.decode_motor_cmds(data)["q"].astype(np.float64)
-        except ValueError:
-            self.dropped["not a MotorCmds"] += 1
-            return
-        if opening.shape != (len(g1.HANDS),):
-            self.dropped["hand count"] += 1
-        elif not np.isfinite(opening).all():
-            self.dropped["hand non-finite"] += 1
-        else:
-            self.hands = g1.rad_from_inspire(np.clip(opening, 0.0, 1.0))
+            self._inbox.take_hands(data)
 
     def publish(
         self,
