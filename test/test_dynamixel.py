@@ -187,6 +187,30 @@ def test_garbage_is_a_timeout_and_the_next_cycle_is_well(bus, neck) -> None:
         neck.read()
 
 
+def test_a_late_answer_is_never_taken_for_a_new_one(bus, neck) -> None:
+    """The answer to one read arrives with that to the next: a plain client would report the old position twice."""
+    for servo in bus.bus.servos:
+        servo.follows = False
+    bus.set_present(np.array([0.1, 0.1]), np.zeros(2))
+    bus.fault(lambda b: b.delay())
+    with pytest.raises(ServoTimeout, match="no answer"):
+        neck.read()
+    bus.set_present(np.array([0.2, 0.2]), np.zeros(2))
+    with pytest.raises(ServoTimeout, match="more answers than asked for"):
+        neck.read()
+    assert neck.read().positions == pytest.approx([0.2, 0.2], abs=8e-4)
+
+
+def test_a_babbling_line_ends_in_a_timeout(neck) -> None:
+    """The SDK looks at the clock only while the line is quiet, and would read noise forever."""
+    port = neck._bus._port
+    quiet, port.ser.read = port.ser.read, lambda size: b"\xff" * size
+    with pytest.raises(ServoTimeout, match="bytes without end"):
+        neck.read()
+    port.ser.read = quiet
+    neck.read()
+
+
 def test_an_answer_that_needs_stuffing_arrives_whole(bus, neck) -> None:
     """Current -1 beside velocity -3 is FF FF FD on the wire; a fast sync read of the SDK would shift the rest."""
     for servo in bus.bus.servos:

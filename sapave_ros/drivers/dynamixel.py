@@ -346,19 +346,21 @@ class DynamixelNeck:
                     raise ServoTimeout(f"servo {servo_id}: {len(data)} bytes from register {address}; expected {size}")
                 self._alerts[i] = bool(error & _ALERT)
                 rows.append(bytes(data))
+            if port.getBytesAvailable():
+                raise ServoTimeout(f"port: {self.parameters.port}: more answers than asked for; these may be late ones")
         return rows
 
     def _read(self, servo_id: int, address: int, size: int) -> int:
         with self._bus.transaction() as port:
             data, result, error = self._packets.readTxRx(port, servo_id, address, size)
-        self._check(servo_id, address, result, error)
+            self._check(servo_id, address, result, error)
         return int.from_bytes(bytes(data), "little")
 
     def _write(self, servo_id: int, address: int, size: int, value: int) -> None:
         with self._bus.transaction() as port:
             data = list(value.to_bytes(size, "little"))
             result, error = self._packets.writeTxRx(port, servo_id, address, size, data)
-        self._check(servo_id, address, result, error)
+            self._check(servo_id, address, result, error)
 
     def _check(self, servo_id: int, address: int, result: int, error: int) -> None:
         if result == COMM_RX_TIMEOUT:

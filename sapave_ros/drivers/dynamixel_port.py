@@ -16,6 +16,7 @@ from dynamixel_sdk import COMM_SUCCESS, PacketHandler, PortHandler
 BAUD_RATES = (9600, 57600, 115200, 1_000_000, 2_000_000, 3_000_000, 4_000_000)
 _READ_SLICE_S = 0.002
 _BABBLE_MS = 50.0
+_DRAIN_S = 0.05
 
 
 class ServoBusError(RuntimeError):
@@ -70,6 +71,7 @@ class SerialBus:
     def __init__(self, port: str, baud_rate: int, response_timeout_s: float) -> None:
         self._name, self._baud_rate = port, baud_rate
         self._port = _Port(port, response_timeout_s)
+        self._unsettled = False
         if not os.path.exists(port):
             there = sorted(glob.glob("/dev/serial/by-id/*") or glob.glob("/dev/ttyUSB*") + glob.glob("/dev/ttyACM*"))
             raise ServoBusError(
@@ -83,11 +85,20 @@ class SerialBus:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[_Port]:
-        """The port for one exchange; a port that has gone becomes a ServoBusError."""
+        """The port for one exchange; a port that has gone becomes a ServoBusError.
+
+        After an exchange that ended in a ServoTimeout the next one waits for a quiet line first: an answer that
+        comes late must not be taken for that to a later question.
+        """
         if not self._port.is_open:
             raise ServoBusError(f"port: {self._name} is closed")
         try:
+            if self._unsettled:
+                self._drain()
             yield self._port
+        except ServoTimeout:
+            self._unsettled = True
+            raise
         except (OSError, termios.error, TypeError) as error:  # TypeError: pyserial, when the device vanishes in a read
             raise ServoBusError(f"port: {self._name}: the servo bus has gone: {error}") from error
         finally:
@@ -113,6 +124,12 @@ class SerialBus:
     def close(self) -> None:
         if self._port.is_open:
             self._port.closePort()
+
+    def _drain(self) -> None:
+        end_s = time.monotonic() + _DRAIN_S
+        while time.monotonic() < end_s and self._port.ser.read(256):
+            pass
+        self._unsettled = False
 
 
 def _why_not_open(port: str, error: BaseException) -> str:

@@ -74,7 +74,7 @@ class SimCamera:
         except (OSError, RingError) as error:
             self._ring = None
             self._next_try_s = self._clock() + RETRY_S
-            self._trouble = f"ring: {error}; expected the frame ring of a running simulator"
+            self._trouble = f"ring: {error}"
             return None
         if found is None:
             return None

@@ -79,7 +79,7 @@ class CameraNode(Node):
         source = self._source
         flowing = silent_s < COMPLAIN_AFTER_S
         message = "delivering" if flowing else f"no frame for {silent_s:.0f} s: {source.trouble or 'no reason known'}"
-        if not flowing and now_s - self._complained_s >= COMPLAIN_AFTER_S:
+        if not flowing and now_s - self._complained_s > COMPLAIN_AFTER_S - REPORT_S / 2:  # every second report
             self._complained_s = now_s
             self.get_logger().error(f"{source.description}: {message}")
         values = {

@@ -26,6 +26,8 @@ class Bus:
         self._parser = Parser()
         self._silent: set[int] = set()
         self._garbage = b""
+        self._late: bytes | None = None
+        self._delay = False
 
     def servo(self, servo_id: int) -> Xl330:
         """The servo of that id; KeyError lists the ids there are."""
@@ -46,6 +48,11 @@ class Bus:
                 answer += self._serve(packet, listening, now_s)
         if answer and self._garbage:
             answer, self._garbage = self._garbage, b""
+        if answer and self._delay:
+            self._late, self._delay = answer, False
+            return b""
+        if answer and self._late:
+            answer, self._late = self._late + answer, None
         return answer
 
     def advance(self, now_s: float) -> None:
@@ -60,6 +67,10 @@ class Bus:
     def garble(self, data: bytes) -> None:
         """Fault: the next answer on the line is `data` instead."""
         self._garbage = data
+
+    def delay(self) -> None:
+        """Fault: the next answer comes late, just before the one after it (a hiccup of the USB adapter)."""
+        self._delay = True
 
     def hardware_error(self, servo_id: int, bits: int) -> None:
         """Fault: see `Xl330.fail`."""
