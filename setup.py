@@ -32,7 +32,8 @@ setup(
         "ruckig>=0.12",
         "dynamixel-sdk>=4.0.5",
         "pyserial",
-        "pyrealsense2>=2.55; python_version < '3.14'",
+        # On a Jetson librealsense is built from source (its wheels for Arm do not load there).
+        "pyrealsense2>=2.55; platform_machine == 'x86_64'",
     ],
     extras_require={
         # Real rclpy and Fast DDS (Jazzy) as wheels, for machines without a ROS installation.
