@@ -18,13 +18,17 @@ import numpy as np
 from sapave_ros.core.chunk import ChunkExecutor, ChunkFault, ChunkRefusal
 from sapave_ros.core.gate import STATE_STALE_AFTER_S, Command, Gate
 from sapave_ros.core.limiter import Limiter, Limits
-from sapave_ros.g1 import JointGroup
+from sapave_ros.g1 import POSITION_MARGIN_RAD, JointGroup
 from sapave_ros.graph import PERMIT_STALE_AFTER_S
 from sapave_ros.parameters import parameter
 from sapave_ros.types import ActionChunk, Floats, JointState, Mode, Permit
 
 OUTSIDE_RANGE_RAD = 0.1
 """A joint measured further outside its range than this is mounted or calibrated wrongly: control is refused."""
+
+SEED_MARGIN_RAD = 0.9 * POSITION_MARGIN_RAD
+"""A joint on or beyond its stop is taken over this far outside the range of commands, which is still inside the
+mechanical one: no driver and no servo takes a goal beyond that. It then moves inwards only."""
 
 CLOCK_JUMP_S = 0.05
 """ROS time that moves this much differently from the monotonic clock has been set: chunks lose their meaning."""
@@ -38,7 +42,11 @@ class ControllerConfig:
         1.0, low=0.05, high=1.0, doc="share of the velocity, acceleration and jerk limits that is used"
     )
     blend_s: float = parameter(
-        0.15, unit="s", low=0.0, high=2.0, doc="time over which the gap between two chunks fades out"
+        0.5,
+        unit="s",
+        low=0.0,
+        high=2.0,
+        doc="time over which the gap between two chunks fades out; keep it above the time from picture to chunk",
     )
     bandwidth_rad_s: float = parameter(
         30.0, unit="rad/s", low=5.0, high=60.0, doc="how tightly the reference is tracked; lag is 3 a / bandwidth^2"
@@ -68,15 +76,24 @@ class JointController:
     """Control of one joint group.
 
     group: its joints. dt_s: time between ticks [s]. shared: whether the robot's own controller has the
-    joints otherwise (arms), or they are ours alone (head: no weight, and torque stays).
+    joints otherwise (arms), or they are ours alone (head: no weight, and torque stays). lower, upper: (n,)
+    tighter range [rad], where the mounting needs one.
 
     phase, holding: where it stands; holding is the reason why nothing may move, empty while it may.
     accepted, refused: chunks so far. last_refusal: newest one.
     """
 
-    def __init__(self, group: JointGroup, dt_s: float, config: ControllerConfig, shared: bool) -> None:
+    def __init__(
+        self,
+        group: JointGroup,
+        dt_s: float,
+        config: ControllerConfig,
+        shared: bool,
+        lower: Floats | None = None,
+        upper: Floats | None = None,
+    ) -> None:
         self.group, self.config = group, config
-        limits = Limits.of(group).tightened(config.limit_scale)
+        limits = Limits.of(group).tightened(config.limit_scale, lower, upper)
         self.executor = ChunkExecutor(group.names, limits.velocity, config.blend_s)
         self.limiter = Limiter(limits, dt_s, config.bandwidth_rad_s)
         self.gate = Gate(limits, dt_s)
@@ -103,6 +120,12 @@ class JointController:
             self.refused[refusal.fault] += 1
             self.last_refusal = refusal
         return refusal
+
+    def lose(self, why: str) -> None:
+        """The actuators let go by themselves: control has to be taken anew, from where the joints are."""
+        self.phase, self.weight = Phase.IDLE, 0.0
+        self.executor.forget()
+        self.holding = why
 
     def release(self) -> None:
         """Hand the joints back for good, whatever the watchdog says; done when `phase` is IDLE."""
@@ -241,6 +264,7 @@ class JointController:
             low, high = limits.lower[i], limits.upper[i]
             self.holding = f"{self.group.names[i]} measured at {q[i]:.3f} rad: expected {low:.3f} to {high:.3f}"
             return
+        q = np.clip(q, limits.lower - SEED_MARGIN_RAD, limits.upper + SEED_MARGIN_RAD)
         self.limiter.reset(q)
         self._ramp, self.stiffness = 0.0, 1.0
         self.weight = 0.0 if self._shared else 1.0

@@ -56,12 +56,21 @@ class Limits:
             group.column("effort"),
         )
 
-    def tightened(self, scale: float) -> Limits:
-        """Velocity, acceleration and jerk times `scale`; ValueError outside (0, 1]: configuration never loosens."""
+    def tightened(self, scale: float, lower: Floats | None = None, upper: Floats | None = None) -> Limits:
+        """Velocity, acceleration and jerk times `scale`, and the range [rad] cut to `lower`, `upper`, (n,) each.
+
+        ValueError unless 0 < scale <= 1 and a range remains: configuration never loosens.
+        """
         if not 0.0 < scale <= 1.0:
             raise ValueError(f"limit_scale = {scale}: expected above 0 and at most 1; limits may only be tightened")
+        low = self.lower if lower is None else np.maximum(self.lower, lower)
+        high = self.upper if upper is None else np.minimum(self.upper, upper)
+        if not np.all(low < high):
+            raise ValueError(f"lower = {low}, upper = {high} rad: expected a range for every joint")
         return replace(
             self,
+            lower=low,
+            upper=high,
             velocity=self.velocity * scale,
             acceleration=self.acceleration * scale,
             jerk=self.jerk * scale,
@@ -165,7 +174,8 @@ class Limiter:
 
     def stop(self) -> Floats:
         """One tick of the fastest stop within the limits; returns the position, (n,)."""
-        if not (self.velocity.any() or self.acceleration.any()):
+        if self.at_rest:
+            self.velocity, self.acceleration = np.zeros_like(self.velocity), np.zeros_like(self.velocity)
             return self.position
         step = self._ruckig_step(self._to_rest)
         self.position, self.velocity, self.acceleration = self._brake() if step is None else step

@@ -133,4 +133,3 @@ class Supervisor:
         row = TABLE[self.state, event]
         if not row.refused and row.next is not self.state:
             self.state, self.reason, self.since_s = row.next, reason, now_s
-

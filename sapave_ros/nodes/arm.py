@@ -1,0 +1,104 @@
+"""The arm controller: chunks to arms and hands of the G1 at 250 Hz. The only writer of the Unitree topics."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from sapave_ros import graph
+from sapave_ros.core.arm import ArmController, measured_joints
+from sapave_ros.core.controller import ControllerConfig, Phase
+from sapave_ros.core.gate import STATE_STALE_AFTER_S
+from sapave_ros.core.kinematics import Kinematics
+from sapave_ros.drivers.unitree import UnitreeArms, UnitreeError
+from sapave_ros.nodes.control import ControlNode
+from sapave_ros.nodes.ros import parameters, run
+from sapave_ros.parameters import parameter
+from sapave_ros.types import JointState
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a callback may keep the interpreter from the control loop; Python's default is 5 ms, more than a tick."""
+
+
+@dataclass(frozen=True)
+class ArmParameters:
+    """Where the robot is."""
+
+    dds_domain: int = parameter(0, low=0, high=230, doc="DDS domain of the robot; 0 on a G1")
+    dds_interface: str = parameter("eth0", doc="network interface to the robot; lo with the simulated one")
+    sdk_python: str = parameter("", doc="interpreter that has unitree_sdk2py; empty = this one")
+
+
+class ArmNode(ControlNode):
+    """See the module. When it ends, it hands the arms back first, which takes `release_s` and a stop."""
+
+    def __init__(self) -> None:
+        super().__init__("arm", graph.ARM_LOOP_HZ, graph.stream(graph.ARM_INCREMENTS), graph.stream(graph.ARM_COMMAND))
+        where, config = parameters(self, ArmParameters), parameters(self, ControllerConfig)
+        self._arms = ArmController(config, Kinematics.from_urdf())
+        self.controller = self._arms.controller
+        self._driver = UnitreeArms(where.dds_domain, where.dds_interface, where.sdk_python or None)
+        self._refused_setpoints = 0
+        self._state_s = -np.inf
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self.loop.start()
+
+    def step(self, ros_s: float, monotonic_s: float) -> tuple[JointState | None, np.ndarray | None]:
+        body, hands = self._driver.body_state(), self._driver.hand_state()
+        measured = measured_joints(body, hands)
+        setpoint = self._arms.tick(ros_s, monotonic_s, body, hands, self.permit)
+        if setpoint is not None:
+            try:
+                self._driver.send(setpoint)
+            except (UnitreeError, ValueError) as error:
+                if not self._driver.alive:
+                    raise
+                self._refused_setpoints += 1
+                self.get_logger().error(f"setpoint not sent: {error}", throttle_duration_sec=1.0)
+        elif not self._driver.alive:
+            raise UnitreeError("the SDK process is gone")
+        if measured is not None:
+            self._state_s = measured.received_s
+            if monotonic_s - measured.received_s > STATE_STALE_AFTER_S:
+                measured = None  # silence tells more than an old pose
+        written = self.controller.gate.previous
+        return measured, written.positions if setpoint is not None and written is not None else None
+
+    def numbers(self) -> dict[str, object]:
+        statistics = self._driver.statistics()
+        periods_ms = statistics.periods_s[-2500:] * 1e3 if len(statistics.periods_s) else np.zeros(1)
+        return {
+            "weight": self.controller.weight,
+            "stiffness": self.controller.stiffness,
+            "body_fault": self._arms.fault,
+            "measured_age_ms": (time.monotonic() - self._state_s) * 1e3,
+            "frames_sent": statistics.frames_sent,
+            "frame_period_median_ms": float(np.median(periods_ms)),
+            "frame_period_p99_ms": float(np.percentile(periods_ms, 99)),
+            "frame_period_worst_ms": float(np.max(periods_ms)),
+            "holds_of_sdk_process": statistics.holds,
+            "state_frames": statistics.state_frames,
+            "state_crc_errors": statistics.state_crc_errors,
+            "setpoints_refused": self._refused_setpoints,
+        }
+
+    def close(self) -> None:
+        """Hand the arms back and wait until that is done; whatever fails, the SDK process hands back by itself."""
+        self.controller.release()
+        longest_s = self.controller.config.damp_s + self.controller.config.release_s + 1.0
+        end_s = time.monotonic() + longest_s
+        while self.controller.phase is not Phase.IDLE and self.loop.failed is None and time.monotonic() < end_s:
+            time.sleep(0.02)
+        self.loop.stop()
+        self._driver.close()
+
+
+def main() -> int:
+    return run("arm", ArmNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

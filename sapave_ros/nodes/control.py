@@ -1,0 +1,157 @@
+"""What the head and the arm node share: permit and chunks in, joints and commands out, a loop of their own."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.node import Node
+from trajectory_msgs.msg import JointTrajectory
+
+from sapave_ros import graph
+from sapave_ros.core.controller import JointController
+from sapave_ros.graph import Stream
+from sapave_ros.nodes.ros import (
+    Loop,
+    chunk_from_msg,
+    diagnostics,
+    joint_state_msg,
+    now_s,
+    permit_from_msg,
+    publisher,
+    status,
+    subscribe,
+)
+from sapave_ros.types import ActionChunk, JointState, Permit
+
+COMMAND_HZ = 50.0
+MAX_PENDING_CHUNKS = 8
+
+
+class Divider:
+    """Tells in which ticks of a loop something slower is due: 2.5 ticks apart is 2, 3, 2, 3, ..."""
+
+    def __init__(self, rate_hz: float, loop_hz: float) -> None:
+        self._share, self._phase = min(1.0, rate_hz / loop_hz), 1.0
+
+    def due(self) -> bool:
+        self._phase += self._share
+        if self._phase < 1.0:
+            return False
+        self._phase -= 1.0
+        return True
+
+
+class ControlNode(Node):
+    """Base of the nodes that move joints. A subclass implements `step` and `close`, and calls `start`.
+
+    The loop runs in a thread of its own; ROS callbacks only leave the newest permit and chunks for it.
+    """
+
+    def __init__(self, name: str, loop_hz: float, increments: Stream, command: Stream) -> None:
+        super().__init__(name)
+        self.permit: Permit | None = None
+        self.loop_hz = loop_hz
+        self._chunks: deque[ActionChunk] = deque(maxlen=MAX_PENDING_CHUNKS)
+        self._wakes_s: deque[float] = deque(maxlen=round(10 * loop_hz))
+        self._work_s: deque[float] = deque(maxlen=round(10 * loop_hz))
+        self._cpu = (time.monotonic(), time.process_time())
+        self._said = ""
+        self._joint_states = publisher(self, graph.stream(graph.JOINT_STATES))
+        self._commands = publisher(self, command)
+        self._diagnostics = publisher(self, graph.stream(graph.DIAGNOSTICS))
+        self._joints_due = Divider(graph.stream(graph.JOINT_STATES).rate_hz or loop_hz, loop_hz)
+        self._command_due = Divider(COMMAND_HZ, loop_hz)
+        subscribe(self, graph.stream(graph.PERMIT), self._on_permit)
+        subscribe(self, increments, self._on_increments)
+        self.create_timer(1.0, self._publish_diagnostics)
+        self.loop = Loop(1.0 / loop_hz, self._tick, f"{name} loop")
+
+    controller: JointController  # set by the subclass before `start`
+
+    def step(self, ros_s: float, monotonic_s: float) -> tuple[JointState | None, np.ndarray | None]:
+        """One tick: read, control, write. Returns the measured joints and the positions written, (n,), if any."""
+        raise NotImplementedError
+
+    def numbers(self) -> dict[str, object]:
+        """More for /diagnostics."""
+        return {}
+
+    def failure(self) -> str | None:
+        """Why this process has to end, or None."""
+        return None if self.loop.failed is None else f"{type(self.loop.failed).__name__}: {self.loop.failed}"
+
+    # ---- ROS callbacks: main thread ----
+
+    def _on_permit(self, msg: DiagnosticStatus) -> None:
+        self.permit = permit_from_msg(msg, time.monotonic())
+
+    def _on_increments(self, msg: JointTrajectory) -> None:
+        try:
+            self._chunks.append(chunk_from_msg(msg))
+        except ValueError as error:
+            self.get_logger().warning(f"chunk refused: {error}", throttle_duration_sec=1.0)
+
+    # ---- the loop's thread ----
+
+    def _tick(self, monotonic_s: float) -> None:
+        ros_s = now_s(self)
+        self._wakes_s.append(monotonic_s)
+        while self._chunks:
+            refusal = self.controller.offer(self._chunks.popleft(), ros_s)
+            if refusal is not None:
+                text = f"chunk refused: {refusal.fault.value}: {refusal.text}"
+                self.get_logger().warning(text, throttle_duration_sec=1.0)
+        measured, written = self.step(ros_s, monotonic_s)
+        self._say()
+        if measured is not None and self._joints_due.due():
+            stamp = ros_s - (monotonic_s - measured.received_s)
+            names = self.controller.group.names
+            self._joint_states.publish(joint_state_msg(names, stamp, measured.positions, measured.velocities))
+        if written is not None and self._command_due.due():
+            self._commands.publish(joint_state_msg(self.controller.group.names, ros_s, written))
+        self._work_s.append(time.monotonic() - monotonic_s)
+
+    def _say(self) -> None:
+        """Log when who has the joints changes, or why they may not move."""
+        controller = self.controller
+        kind = f"{controller.phase.value}{': holding' if controller.holding else ''}"
+        if kind != self._said:
+            self._said = kind
+            self.get_logger().info(f"{controller.phase.value}; {controller.holding or 'may move'}")
+
+    # ---- health ----
+
+    def _publish_diagnostics(self) -> None:
+        self._diagnostics.publish(self.diagnostics())
+
+    def diagnostics(self) -> DiagnosticArray:
+        """Rate and timing of the loop, chunks and the gate's counts."""
+        controller = self.controller
+        wakes, work = np.array(self._wakes_s), np.array(self._work_s)
+        periods_ms = np.diff(wakes) * 1e3 if len(wakes) > 1 else np.zeros(1)
+        wall_s, cpu_s = time.monotonic(), time.process_time()
+        share = (cpu_s - self._cpu[1]) / max(wall_s - self._cpu[0], 1e-6)
+        self._cpu = (wall_s, cpu_s)
+        last = controller.last_refusal
+        values: dict[str, object] = {
+            "phase": controller.phase.name,
+            "holding": controller.holding,
+            "rate_hz": 1e3 / max(float(np.mean(periods_ms)), 1e-6),
+            "period_median_ms": float(np.median(periods_ms)),
+            "period_p99_ms": float(np.percentile(periods_ms, 99)),
+            "period_worst_ms": float(np.max(periods_ms)),
+            "work_median_ms": float(np.median(work)) * 1e3 if len(work) else 0.0,
+            "cpu_share": share,
+            "chunks_accepted": controller.accepted,
+            "chunks_refused": controller.refused.total(),
+            "last_refusal": f"{last.fault.value}: {last.text}" if last else "",
+            "last_intervention": controller.last_verdict_detail,
+            **{f"gate {reason.value}": count for reason, count in controller.gate.counts.items()},
+            **self.numbers(),
+        }
+        level = DiagnosticStatus.WARN if controller.holding else DiagnosticStatus.OK
+        message = controller.holding or controller.phase.value
+        return diagnostics(self, status(f"sapave/{self.get_name()}", level, message, values))
