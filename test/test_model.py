@@ -1,4 +1,4 @@
-"""The network: any subset of geometry, a frozen backbone, decoders that do not depend on each other, chunks that continue."""
+"""The network: any subset of geometry, a frozen backbone, independent decoders, chunks that continue."""
 
 from __future__ import annotations
 
@@ -124,7 +124,9 @@ def test_flow_loss_shares_a_context_between_its_repeats(model):
     x, t = torch.randn(6, 16, 2), torch.rand(6)
     with torch.no_grad():
         together = decoder(x, t, decoder.memories(context))
-        alone = torch.cat([decoder(x[i : i + 1], t[i : i + 1], decoder.memories(context[i // 3 : i // 3 + 1])) for i in range(6)])
+        alone = torch.cat(
+            [decoder(x[i : i + 1], t[i : i + 1], decoder.memories(context[i // 3 : i // 3 + 1])) for i in range(6)]
+        )
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
 

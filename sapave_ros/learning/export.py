@@ -101,7 +101,7 @@ def export(
     with torch.no_grad():
         outputs = dict(zip(OUTPUTS, model(example)))
     program = torch.onnx.export(
-        _Positional(model),
+        _Positional(model).eval(),
         tuple(example[name] for name in INPUTS),
         input_names=list(INPUTS),
         output_names=list(OUTPUTS),

@@ -293,7 +293,11 @@ class DecoderLayer(nn.Module):
 
 
 class FlowDecoder(nn.Module):
-    """Velocity of the flow from noise (t = 0) to an action chunk (t = 1), given the hybrid tokens."""
+    """Where the flow from noise (t = 0) to an action chunk (t = 1) is heading, given the hybrid tokens.
+
+    It gives the chunk x1 itself; the velocity of the flow is (x1 - x) / (1 - t). Predicting the velocity asks a
+    small network to carry the noise through as well, which costs it precision.
+    """
 
     frequencies: Tensor
 
@@ -311,7 +315,7 @@ class FlowDecoder(nn.Module):
         return [layer.cross_attention.memory(context) for layer in self.layers]  # type: ignore[operator, union-attr]
 
     def forward(self, x: Tensor, t: Tensor, memories: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """x (B R, k, n), t (B R,) in 0..1, memories of the context (B, T, d) -> velocity (B R, k, n)."""
+        """x (B R, k, n), t (B R,) in 0..1, memories of the context (B, T, d) -> chunk (B R, k, n)."""
         phase = t[:, None] * self.frequencies  # (B, 8)
         time = self.time(torch.cat([phase.sin(), phase.cos()], -1))  # (B, d)
         y = self.into(x) + self.step + time[:, None]  # (B, k, d)
@@ -334,6 +338,7 @@ class SaPaVe(nn.Module):
         self.config = c = config
         self.backbone = BACKBONES[c.backbone](c)
         self.semantic = nn.Linear(self.backbone.width, c.d)
+        self.position = nn.Parameter(0.2 * torch.randn(c.grid[0] * c.grid[1] + 1, c.d))
         self.spatial = SpatialEncoder(c)
         self.proprioception = nn.Sequential(nn.Linear(len(g1.POLICY), c.d), nn.GELU(), nn.Linear(c.d, c.d))
         self.head_decoder = FlowDecoder(c, len(g1.HEAD))
@@ -348,15 +353,20 @@ class SaPaVe(nn.Module):
             add_adapter(self.backbone, self.config.adapter_rank)
 
     def context(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The network's inputs (see `policy.preprocess`) to hybrid tokens and proprioception (B, T + 1, d),
-        and the evidence (B, h, w)."""
+        """The network's inputs (see `policy.preprocess`) to what the decoders attend to, and the evidence (B, h, w).
+
+        Context (B, T + 2, d): the hybrid tokens; one token of the named thing, which is the patches weighted by
+        the evidence, so that a decoder need not learn again where to attend; and the proprioception.
+        """
         semantic, evidence = self.backbone(batch["rgb"], batch["words"])
-        hybrid = self.semantic(semantic)  # (B, T, d)
+        hybrid = self.semantic(semantic) + self.position  # (B, T, d)
         if self.config.spatial:
             geometry = (batch[name] for name in ("depth_m", "intrinsics", "camera_in_torso", "present"))
             hybrid = hybrid + self.spatial(*geometry)
+        share = evidence.flatten(1).softmax(1)[:, None].to(hybrid.dtype)  # (B, 1, h w)
+        thing = share @ hybrid[:, :-1] + hybrid[:, -1:]  # (B, 1, d)
         proprioception = self.proprioception(batch["joint_positions"])[:, None]  # (B, 1, d)
-        return torch.cat([hybrid, proprioception], dim=1), evidence
+        return torch.cat([hybrid, thing, proprioception], dim=1), evidence
 
     def denoise(self, decoder: FlowDecoder, context: Tensor, noise: Tensor, previous: Tensor, weight: Tensor) -> Tensor:
         """Euler steps from noise (B, k, n) to a chunk, drawn towards `previous` (B, k, n) by weight (B, k).
@@ -369,10 +379,10 @@ class SaPaVe(nn.Module):
         x, steps = noise, self.config.denoising_steps
         for i in range(steps):
             t = i / steps
-            v = decoder(x, torch.full_like(x[:, 0, 0], t), memories)
+            x1 = decoder(x, torch.full_like(x[:, 0, 0], t), memories)
+            v = (x1 - x) / (1 - t)
             r2 = (t**2 + (1 - t) ** 2) / (1 - t) ** 2
             g = self.config.beta if i == 0 else min(self.config.beta, (1 - t) / t * r2)
-            x1 = x + (1 - t) * v
             v = v + g * weight[..., None] * (previous - x1)
             x = x + v / steps
         return x
@@ -388,9 +398,9 @@ class SaPaVe(nn.Module):
         return chunks[0], chunks[1], evidence.sigmoid()
 
     def flow_loss(self, decoder: FlowDecoder, context: Tensor, chunk: Tensor, repeats: int) -> Tensor:
-        """Flow matching (Lipman et al. 2023): the velocity of the straight line from noise to chunk (B, k, n).
+        """Flow matching (Lipman et al. 2023): the end of the straight line from noise to chunk (B, k, n).
 
-        The chunk is in units of the scale. Each sample serves `repeats` times: the decoder is cheap beside
+        The loss is the squared error of the chunk, the velocity's times (1 - t)^2. The chunk is in units of the scale. Each sample serves `repeats` times: the decoder is cheap beside
         the backbone.
         """
         memories = decoder.memories(context)
@@ -398,7 +408,7 @@ class SaPaVe(nn.Module):
         noise = torch.randn_like(target)
         t = torch.rand(len(target), device=target.device)
         x = noise + t[:, None, None] * (target - noise)
-        return F.mse_loss(decoder(x, t, memories), target - noise)
+        return F.mse_loss(decoder(x, t, memories), target)
 
 
 def grounding_loss(evidence: Tensor, coverage: Tensor) -> Tensor:
