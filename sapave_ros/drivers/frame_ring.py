@@ -68,3 +68,7 @@ class FrameRingReader:
         number, record = found
         intrinsics = matrix(self._ring.meta["intrinsics"])
         return number, CameraFrame(float(record["stamp_s"]), record["rgb"], record["depth_mm"], intrinsics)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._ring.close()

@@ -36,7 +36,7 @@ _HEADER = np.dtype(
 _DATA_OFFSET = 4096
 
 
-class RingError(RuntimeError):
+class RingError(OSError):
     """The file is not a ring, or not the one that was expected; the message names file, field, and both values."""
 
 
@@ -64,9 +64,11 @@ class RingWriter:
         new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         self._file = open(new, "w+b")  # noqa: SIM115 - stays open: it carries the lock
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._header: Any = None
+        self._slots: Any = None
         self._file.truncate(_DATA_OFFSET + slots * slot.itemsize)
-        self._header: Any = np.memmap(self._file, _HEADER, "r+", shape=(1,))
-        self._slots: Any = np.memmap(self._file, slot, "r+", offset=_DATA_OFFSET, shape=(slots,))
+        self._header = np.memmap(self._file, _HEADER, "r+", shape=(1,))
+        self._slots = np.memmap(self._file, slot, "r+", offset=_DATA_OFFSET, shape=(slots,))
         self._header[0] = (MAGIC, VERSION, slots, slot.itemsize, secrets.randbits(63), 0, kind.encode(), text)
         self._sequence = 0
         os.replace(new, self.path)
@@ -120,6 +122,8 @@ class RingReader:
         self._payload = payload
         self._inode = -1
         self._restarted = False
+        self._header: Any = None
+        self._slots: Any = None
         self._open()
 
     @property
@@ -158,6 +162,10 @@ class RingReader:
         oldest = max(sequence + 1, newest - len(self._slots) + 2)  # the slot after the newest is written next
         records = [(i, self._copy(i)) for i in range(oldest, newest + 1)]
         return [(i, r) for i, r in records if r is not None]
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._header = self._slots = None
 
     def _copy(self, sequence: int) -> Any | None:
         slot = self._slots[sequence % len(self._slots)]

@@ -55,6 +55,7 @@ class Renderer:
         self._gl.make_current()
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR  # keeps the precision of reversed depth
         self._scene = mujoco.MjvScene(model, maxgeom=1000)
         self._scene.flags[:] = 0
         self._scene.flags[[int(mujoco.mjtRndFlag.mjRND_SKYBOX), int(mujoco.mjtRndFlag.mjRND_CULL_FACE)]] = 1
@@ -63,7 +64,7 @@ class Renderer:
         self._everything = _option(GROUP_SHOWN, GROUP_TARGET)
         self._target_alone = _option(GROUP_TARGET)
         near, far = model.vis.map.znear * model.stat.extent, model.vis.map.zfar * model.stat.extent
-        # The depth buffer holds reversed depth b: 1 at the near plane, 0 at the far one; z = scale / (b + offset).
+        # Reversed depth b is 1 at the near plane, 0 at the far one; z = scale / (b + offset).
         self._depth_offset = np.float32(near / (far - near))
         self._depth_scale_mm = np.float32(1000.0 * far * near / (far - near))
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sapave_ros import g1
-from sapave_ros.sim.objects import COLOURS, KINDS, VARIANTS, Colour, Vector, random_colour, shape
+from sapave_ros.sim.objects import COLOURS, KINDS, VARIANTS, Colour, Shape, Vector, random_colour, shape
 
 EYE: Vector = (0.08, 0.0, 1.33)
 """Where the head camera is, roughly [m]: to place things where the head can look. Labels never use it."""
@@ -27,8 +27,9 @@ REACH_YAW_RAD = 0.80
 REACH_PITCH_DOWN_RAD = (-0.24, 1.12)
 REACH_DISTANCE_M = (0.5, 2.1)
 # Half of the camera's view plus a margin: beyond it a thing is surely out of view.
-_OUT_OF_VIEW_YAW_RAD = 0.60 + 0.16
+_OUT_OF_VIEW_YAW_RAD = 0.60 + 0.15
 _GAP_M = 0.02
+_ROOM_BLOCKS = 4  # floor and three walls come first; the rest is furniture
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def random_scene(seed: int, *, require: tuple[str, str] | None = None) -> Scene:
     if random.uniform() < 0.6:
         _stool(random, blocks, surfaces, -side * random.uniform(0.52, 0.78))
     surfaces.append(_Surface(1.1, -side * 1.05, 0.0, 0.0, 0.45, 0.25))
-    items = _items(random, surfaces, require)
+    items = _items(random, blocks, surfaces, require)
     return Scene(
         seed=seed,
         blocks=tuple(blocks),
@@ -172,10 +173,9 @@ def demo_scene(seed: int) -> Scene:
     scene = random_scene(seed, require=("red", "mug"))
     random = np.random.default_rng([seed, 0xD3])
     yaw, _, _ = direction_from_eye(scene.items[0].position)
-    while True:
-        start = random.uniform(-0.75, 0.75)
-        if abs(start - yaw) > _OUT_OF_VIEW_YAW_RAD:
-            return replace(scene, head=(float(start), float(random.uniform(0.1, 0.6))))
+    away = random.uniform(max(_OUT_OF_VIEW_YAW_RAD - abs(yaw), 0.1), 0.84)
+    start = -math.copysign(away, yaw)
+    return replace(scene, head=(float(start), float(random.uniform(0.1, 0.6))))
 
 
 def _grey_or_wood(random: np.random.Generator) -> tuple[Colour, str]:
@@ -244,63 +244,100 @@ def _stool(random: np.random.Generator, blocks: list[Block], surfaces: list[_Sur
     surfaces.append(_Surface(x, y, height, yaw, half, half))
 
 
-def _items(random: np.random.Generator, surfaces: list[_Surface], require: tuple[str, str] | None) -> list[Item]:
+def _items(
+    random: np.random.Generator, blocks: list[Block], surfaces: list[_Surface], require: tuple[str, str] | None
+) -> list[Item]:
     names = [(c, k) for c in COLOURS for k in KINDS if (c, k) != require]
     order = [names[i] for i in random.permutation(len(names))]
     wanted = ([require] if require else []) + order[: random.integers(5, 11)]
     sizes = {kind: list(random.permutation(len(VARIANTS))) for kind in KINDS}
+    furniture = blocks[_ROOM_BLOCKS:]
     items: list[Item] = []
     for colour, kind in wanted:
         if not sizes[kind]:
             continue
-        item = _place(random, surfaces, items, colour, kind, int(sizes[kind].pop()))
-        if item is not None:
-            items.append(item)
-        elif (colour, kind) == require:
-            raise RuntimeError(f"no place for the {colour} {kind} in an empty room")  # the surfaces cannot be that bad
+        variant = int(sizes[kind].pop())
+        body = shape(kind, variant)
+        for _ in range(80):
+            position = _spot(random, surfaces, body)
+            if position and all(_apart(position, body, i) for i in items) and _seen(position, body, furniture):
+                turn = round(float(random.uniform(-math.pi, math.pi)), 4)
+                items.append(Item(kind, colour, variant, random_colour(colour, random), position, turn))
+                break
+        else:
+            if (colour, kind) == require:  # the first of all, in an empty room: cannot be
+                raise RuntimeError(f"no place for the {colour} {kind}")
     return items
 
 
-def _place(
-    random: np.random.Generator, surfaces: list[_Surface], items: list[Item], colour: str, kind: str, variant: int
-) -> Item | None:
-    body = shape(kind, variant)
-    for _ in range(60):
-        s = surfaces[random.integers(len(surfaces))]
-        room_x, room_y = s.half_x - body.radius, s.half_y - body.radius
-        if body.height > s.clearance:
-            continue
-        # A thing wider than a board may stick out of it; its middle stays on.
-        u, v = random.uniform(-1, 1) * max(room_x, 0.3 * s.half_x), random.uniform(-1, 1) * max(room_y, 0.0)
-        position = s.point(u, v)
-        middle = (position[0], position[1], position[2] + body.height / 2)
-        yaw, pitch, distance = direction_from_eye(middle)
-        in_reach = (
-            abs(yaw) < REACH_YAW_RAD
-            and REACH_PITCH_DOWN_RAD[0] < pitch < REACH_PITCH_DOWN_RAD[1]
-            and REACH_DISTANCE_M[0] < distance < REACH_DISTANCE_M[1]
-        )
-        if in_reach and all(_apart(position, body.radius, body.height, i) for i in items):
-            turn = random.uniform(-math.pi, math.pi)
-            rounded = tuple(round(float(p), 4) for p in position)
-            return Item(kind, colour, variant, random_colour(colour, random), rounded, round(float(turn), 4))  # type: ignore[arg-type]
-    return None
-
-
-def _apart(position: Vector, radius: float, height: float, other: Item) -> bool:
-    """Whether a new thing neither touches another nor hides (or is hidden by) most of it."""
-    body = shape(other.kind, other.variant)
-    level = math.hypot(position[0] - other.position[0], position[1] - other.position[1])
-    same_height = position[2] < other.position[2] + body.height and other.position[2] < position[2] + height
-    if same_height and level < radius + body.radius + _GAP_M:
-        return False
-    yaw, pitch, distance = direction_from_eye((position[0], position[1], position[2] + height / 2))
-    yaw_o, pitch_o, distance_o = direction_from_eye(
-        (other.position[0], other.position[1], other.position[2] + body.height / 2)
+def _spot(random: np.random.Generator, surfaces: list[_Surface], body: Shape) -> Vector | None:
+    """A place on some surface, within the reach of the eyes."""
+    s = surfaces[random.integers(len(surfaces))]
+    if body.height > s.clearance:
+        return None
+    # A thing wider than a board may stick out of it; its middle stays on.
+    u = random.uniform(-1, 1) * max(s.half_x - body.radius, 0.3 * s.half_x)
+    v = random.uniform(-1, 1) * max(s.half_y - body.radius, 0.0)
+    x, y, z = (round(float(p), 4) for p in s.point(u, v))
+    yaw, pitch, distance = direction_from_eye((x, y, z + body.height / 2))
+    in_reach = (
+        abs(yaw) < REACH_YAW_RAD
+        and REACH_PITCH_DOWN_RAD[0] < pitch < REACH_PITCH_DOWN_RAD[1]
+        and REACH_DISTANCE_M[0] < distance < REACH_DISTANCE_M[1]
     )
-    near_yaw = abs(yaw - yaw_o) * math.cos(pitch) < 0.55 * (radius / distance + body.radius / distance_o)
-    near_pitch = abs(pitch - pitch_o) < 0.45 * (height / distance + body.height / distance_o)
-    return not (near_yaw and near_pitch)
+    return (x, y, z) if in_reach else None
+
+
+def _seen(position: Vector, body: Shape, furniture: list[Block]) -> bool:
+    """Whether no furniture stands before the middle, nor before more than one of its four sides."""
+    x, y, z = position
+    yaw, _, _ = direction_from_eye(position)
+    side_x, side_y = -0.8 * body.radius * math.sin(yaw), 0.8 * body.radius * math.cos(yaw)
+    middle = (x, y, z + 0.5 * body.height)
+    sides = (
+        (x, y, z + 0.15 * body.height),
+        (x, y, z + 0.9 * body.height),
+        (x + side_x, y + side_y, middle[2]),
+        (x - side_x, y - side_y, middle[2]),
+    )
+    if any(_crosses(b, middle) for b in furniture):
+        return False
+    return sum(any(_crosses(b, p) for b in furniture) for p in sides) <= 1
+
+
+def _crosses(block: Block, point: Vector) -> bool:
+    """Whether the line from `EYE` to the point meets the block (slab test in the block's frame)."""
+    c, s = math.cos(block.yaw_rad), math.sin(block.yaw_rad)
+
+    def local(p: Vector) -> Vector:
+        x, y, z = (a - b for a, b in zip(p, block.centre, strict=True))
+        return (c * x + s * y, c * y - s * x, z)
+
+    near, far = 0.0, 1.0
+    for start, end, half in zip(local(EYE), local(point), block.half_size, strict=True):
+        along = end - start
+        if abs(along) < 1e-9:
+            if abs(start) > half:
+                return False
+            continue
+        first, second = sorted(((-half - start) / along, (half - start) / along))
+        near, far = max(near, first), min(far, second)
+    return near < far
+
+
+def _apart(position: Vector, body: Shape, other: Item) -> bool:
+    """Whether a new thing neither touches another nor hides (or is hidden by) most of it."""
+    there = shape(other.kind, other.variant)
+    x, y, z = position
+    other_x, other_y, other_z = other.position
+    beside = z >= other_z + there.height or other_z >= z + body.height
+    if not beside and math.hypot(x - other_x, y - other_y) < body.radius + there.radius + _GAP_M:
+        return False
+    yaw, pitch, distance = direction_from_eye((x, y, z + body.height / 2))
+    yaw_o, pitch_o, distance_o = direction_from_eye((other_x, other_y, other_z + there.height / 2))
+    in_line = abs(yaw - yaw_o) * math.cos(pitch) < 0.55 * (body.radius / distance + there.radius / distance_o)
+    in_height = abs(pitch - pitch_o) < 0.45 * (body.height / distance + there.height / distance_o)
+    return not (in_line and in_height)
 
 
 def _light(random: np.random.Generator) -> Light:
