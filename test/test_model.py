@@ -67,7 +67,7 @@ def test_weight_one_keeps_the_previous_chunk_and_weight_zero_ignores_it(model):
     assert torch.equal(free, another)
     error_kept = (kept - b["previous_head"])[:, :8].abs().mean()
     error_free = (free - b["previous_head"])[:, :8].abs().mean()
-    assert error_kept < 0.1 * error_free
+    assert error_kept < 0.2 * error_free  # 1 - g / steps = 0.15 in the last step
 
 
 def test_decoders_are_decoupled(model):

@@ -400,8 +400,8 @@ class SaPaVe(nn.Module):
     def flow_loss(self, decoder: FlowDecoder, context: Tensor, chunk: Tensor, repeats: int) -> Tensor:
         """Flow matching (Lipman et al. 2023): the end of the straight line from noise to chunk (B, k, n).
 
-        The loss is the squared error of the chunk, the velocity's times (1 - t)^2. The chunk is in units of the scale. Each sample serves `repeats` times: the decoder is cheap beside
-        the backbone.
+        The loss is the squared error of the chunk, which is the velocity's times (1 - t)^2. The chunk is in
+        units of the scale. Each sample serves `repeats` times: the decoder is cheap beside the backbone.
         """
         memories = decoder.memories(context)
         target = chunk.repeat_interleave(repeats, 0)

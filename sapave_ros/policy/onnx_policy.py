@@ -80,7 +80,7 @@ def prefix_weights(known: NDArray[np.bool_], delay_steps: int, horizon_steps: in
     i = np.arange(len(known))
     span = max(horizon_steps - delay_steps, 0) + 1
     u = np.clip((delay_steps - 1 - i) / span + 1, 0, 1)
-    w = u * np.expm1(u) / (np.e - 1)
+    w = np.clip(u * np.expm1(u) / (np.e - 1), 0, 1)
     return np.where(known & ((i < delay_steps) | (i < horizon_steps)), w, 0.0)
 
 
