@@ -168,9 +168,9 @@ def random_scene(seed: int, *, require: tuple[str, str] | None = None) -> Scene:
     )
 
 
-def demo_scene(seed: int) -> Scene:
-    """A room with one red mug, which is out of view at the head's start pose."""
-    scene = random_scene(seed, require=("red", "mug"))
+def demo_scene(seed: int, target: tuple[str, str] = ("red", "mug")) -> Scene:
+    """A room with one such (colour, kind), which is out of view at the head's start pose; it is `items[0]`."""
+    scene = random_scene(seed, require=target)
     random = np.random.default_rng([seed, 0xD3])
     yaw, _, _ = direction_from_eye(scene.items[0].position)
     away = random.uniform(max(_OUT_OF_VIEW_YAW_RAD - abs(yaw), 0.1), 0.84)

@@ -1,0 +1,101 @@
+"""The stand-in robot's body: one physics tick between what its buses ask and what they are told."""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+
+import numpy as np
+
+from sapave_ros import g1
+from sapave_ros.sim.stage import TIMESTEP_S
+from sapave_ros.sim.unitree_face import ArmCommand, MotorCommand, blend
+from sapave_ros.sim.world import OWN_KD, OWN_KP, World
+from sapave_ros.types import Floats
+
+HAND_STATE_EVERY = 5
+"""Ticks per hand state: 100 Hz, as Unitree's hand service."""
+
+_GYROSCOPE = np.zeros(3)
+_ACCELEROMETER = np.array([0.0, 0.0, 9.81])  # the pelvis does not move
+
+
+class Limbs(Protocol):
+    """The Unitree side, as `unitree_face.UnitreeFace`."""
+
+    @property
+    def arm(self) -> ArmCommand | None: ...
+    @property
+    def hands(self) -> Floats | None: ...
+    def poll(self, now_s: float) -> None: ...
+    def publish(
+        self,
+        tick_ms: int,
+        positions: Floats,
+        velocities: Floats,
+        torques: Floats,
+        imu_quaternion: Floats,
+        gyroscope: Floats,
+        accelerometer: Floats,
+    ) -> None: ...
+    def publish_hands(self, q: Floats) -> None: ...
+
+
+class Neck(Protocol):
+    """The servo side, as `servo_bus.ServoBus`."""
+
+    def goal_rad(self) -> Floats | None: ...
+    def set_present(self, position_rad: Floats, velocity_rad_s: Floats) -> None: ...
+
+
+class Body:
+    """Runs the world. `tick` belongs to one thread; `snapshot` may be called from any."""
+
+    def __init__(self, world: World, limbs: Limbs, neck: Neck) -> None:
+        self._world, self._limbs, self._neck = world, limbs, neck
+        zero = np.zeros(g1.NUM_MOTORS)
+        self._own = MotorCommand(world.motor_positions, zero, zero, OWN_KP, OWN_KD)
+        self._arm: ArmCommand | None = None
+        self._hands: Floats | None = None
+        self._ticks = 0
+        self._lock = threading.Lock()
+        self._qpos = world.data.qpos.copy()
+
+    @property
+    def time_s(self) -> float:
+        """Simulated time [s]."""
+        return self._ticks * TIMESTEP_S
+
+    def tick(self, now_s: float) -> None:
+        """One step of `stage.TIMESTEP_S`: commands in, physics, state out. now_s: any steady clock [s]."""
+        world, limbs, neck = self._world, self._limbs, self._neck
+        limbs.poll(now_s)
+        if limbs.arm is not None and limbs.arm is not self._arm:
+            self._arm = limbs.arm
+            mixed = blend(self._own, self._arm, self._arm.weight)
+            world.set_motor_targets(mixed.q, mixed.dq, mixed.tau, mixed.kp, mixed.kd)
+        if limbs.hands is not None and limbs.hands is not self._hands:
+            self._hands = limbs.hands
+            world.set_hand_targets(self._hands)
+        world.set_neck_target(neck.goal_rad())
+        world.step()
+        self._ticks += 1
+        neck.set_present(world.positions(g1.HEAD), world.velocities(g1.HEAD))
+        limbs.publish(
+            round(self.time_s * 1000),
+            world.motor_positions,
+            world.motor_velocities,
+            world.motor_torques,
+            world.imu_quaternion,
+            _GYROSCOPE,
+            _ACCELEROMETER,
+        )
+        if self._ticks % HAND_STATE_EVERY == 0:
+            limbs.publish_hands(world.positions(g1.HANDS))
+        with self._lock:
+            self._qpos[:] = world.data.qpos
+
+    def snapshot(self) -> Floats:
+        """The world's `data.qpos` after the latest tick, to `World.mirror`."""
+        with self._lock:
+            return self._qpos.copy()

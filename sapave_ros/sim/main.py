@@ -1,0 +1,150 @@
+"""The process `sim`: a G1 in a room, in real time, behind Unitree DDS, a servo bus on a pty, and a camera.
+
+    python -m sapave_ros.sim.main --run-dir DIR --dds-domain N [--seed N | --scene FILE] [--target "red mug"]
+
+In DIR appear `neck` (the servo bus), `camera` and `truth` (rings), and `observer` where asked for; they
+disappear when the process ends. Physics and DDS at 500 Hz on the main thread, pictures on one of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("LP_NUM_THREADS", "1")  # software rendering on one core: the others have work to do
+
+from sapave_ros import graph
+from sapave_ros.drivers.unitree_sdk import UnitreeError
+from sapave_ros.sim.body import Body
+from sapave_ros.sim.eyes import Eyes
+from sapave_ros.sim.objects import COLOURS, KINDS
+from sapave_ros.sim.scene import Scene, demo_scene
+from sapave_ros.sim.servo_bus import ServoBus
+from sapave_ros.sim.stage import TIMESTEP_S
+from sapave_ros.sim.unitree_face import UnitreeFace
+from sapave_ros.sim.world import World
+
+RESYNC_AFTER_S = 0.5
+"""A process that was held up longer than this (suspended, debugged) does not catch up: its clock moves on."""
+
+
+class Pace:
+    """When each tick is due, and how well that was kept. Times are those of one steady clock [s]."""
+
+    def __init__(self, now_s: float) -> None:
+        self._start_s = self._due_s = now_s
+        self._simulated_s = 0.0
+        self._worst_s = self.worst_s = 0.0
+        self.resyncs = 0
+        self.late_ticks = 0
+
+    def wait_s(self, now_s: float) -> float:
+        """Time until the next tick is due, 0 when it is late; call `done` after it."""
+        late = now_s - self._due_s
+        if late > RESYNC_AFTER_S:
+            self.resyncs += 1
+            self._due_s = now_s
+        self._worst_s, self.worst_s = max(self._worst_s, late), max(self.worst_s, late)
+        self.late_ticks += late > TIMESTEP_S
+        return max(0.0, -late)
+
+    def done(self) -> None:
+        """A tick has run."""
+        self._due_s += TIMESTEP_S
+        self._simulated_s += TIMESTEP_S
+
+    def report(self, now_s: float) -> tuple[float, float]:
+        """Simulated over elapsed time, and the worst lateness of a tick since the last report [s]."""
+        worst, self._worst_s = self._worst_s, 0.0
+        return self._simulated_s / max(now_s - self._start_s, TIMESTEP_S), worst
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs until SIGINT or SIGTERM; returns the exit code."""
+    options = _parse(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        scene, target = _scene(options)
+        options.run_dir.mkdir(parents=True, exist_ok=True)
+        _run(options, scene, target, stop)
+    except (OSError, ValueError, UnitreeError) as error:
+        print(f"sim: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace, scene: Scene, target: str | None, stop: threading.Event) -> None:
+    sys.setswitchinterval(0.0005)  # the physics must not wait 5 ms for a thread that computes
+    with contextlib.ExitStack() as closing:
+        world = World(scene)
+        face = closing.enter_context(UnitreeFace(options.dds_domain, options.interface))
+        neck = closing.enter_context(ServoBus(options.run_dir / "neck", position_rad=scene.head))
+        body = Body(world, face, neck)
+        pace = Pace(time.monotonic())
+        eyes = Eyes(
+            options.run_dir, scene, body.snapshot, lambda: pace.report(time.monotonic()), target, options.observer
+        )
+        closing.callback(eyes.close)
+        said_ready = False
+        gc.freeze()
+        while not stop.is_set():
+            wait_s = pace.wait_s(time.monotonic())
+            if wait_s > 0.0:
+                time.sleep(wait_s)
+            body.tick(time.monotonic())
+            pace.done()
+            if eyes.error is not None:
+                raise RuntimeError("the camera thread ended") from eyes.error
+            if not said_ready and eyes.first_frame.is_set():
+                said_ready = True
+                print(f"sim: {graph.READY}", flush=True)
+        factor, _ = pace.report(time.monotonic())
+        print(
+            f"sim: stopped after {body.time_s:.1f} s, real-time factor {factor:.4f}, {pace.late_ticks} ticks late "
+            f"(worst {1000 * pace.worst_s:.1f} ms), "
+            f"{eyes.frames} frames, {eyes.skipped} skipped, refused commands: {dict(face.dropped) or 'none'}",
+            flush=True,
+        )
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="sapave_sim", description="The simulated Unitree G1.")
+    parser.add_argument("--run-dir", type=Path, required=True, help="where neck, camera and truth appear")
+    parser.add_argument("--dds-domain", type=int, required=True, help="DDS domain id of the Unitree topics")
+    parser.add_argument("--interface", default="lo", help="network interface of the Unitree topics")
+    parser.add_argument("--seed", type=int, default=0, help="number of the room")
+    parser.add_argument("--scene", type=Path, help="a room from a JSON file instead")
+    parser.add_argument("--target", default="red mug", help="object that the truth is about; empty for none")
+    parser.add_argument("--observer", action="store_true", help="render a third-person view too, at 10 Hz")
+    return parser.parse_args(arguments)
+
+
+def _scene(options: argparse.Namespace) -> tuple[Scene, str | None]:
+    target: str | None = options.target or None
+    if options.scene is not None:
+        scene = Scene.from_json(options.scene.read_text())
+        if target is not None and target not in scene.names:
+            raise ValueError(f"target: no {target!r} in {options.scene}; there are {', '.join(scene.names)}")
+        return scene, target
+    if target is None:
+        return demo_scene(options.seed), None
+    colour, _, kind = target.partition(" ")
+    if colour not in COLOURS or kind not in KINDS:
+        raise ValueError(
+            f"target: {target!r}, expected a colour ({', '.join(COLOURS)}) and a kind ({', '.join(KINDS)})"
+        )
+    return demo_scene(options.seed, (colour, kind)), target
+
+
+if __name__ == "__main__":
+    sys.exit(main())
