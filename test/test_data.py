@@ -149,3 +149,17 @@ def test_interrupted_generation_goes_on_where_it_stopped(teacher, tmp_path, monk
     assert made == [0, 2]
     with pytest.raises(ValueError, match="seed"):
         data.run(parser.parse_args(["--output", str(tmp_path), "--seed", "1"]))
+
+
+def test_visited_states_are_labelled_like_any_other(teacher, tmp_path):
+    """A policy that never moves visits one state; the teacher says what would have been right there."""
+    from sapave_ros.bench.lookers import Still
+    from sapave_ros.learning import data, rollout
+
+    rollout.make_shard(teacher, Still(), tmp_path / "v.npz", 0, "debug", scenes=1)
+    s = np.load(tmp_path / "v.npz", allow_pickle=False)
+    assert set(s) == {f.value for f in data.Field}
+    assert len(s["text"]) >= len(s["rgb"]) > 5
+    assert (s["scene"] >= rollout.FIRST_SCENE).all()
+    heads = s["joint_positions"][:, :2]
+    assert np.abs(heads - heads[0]).max() < 0.02

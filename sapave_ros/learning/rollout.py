@@ -1,184 +1,97 @@
-"""Closed loop with a head that follows perfectly: a quick score of a policy, and the states it gets itself into.
+"""States that a policy gets itself into, with the right movement for each: training data like any other.
 
-Visited states with the right movement for each (Ross et al. 2011, "DAgger") are training data like any other:
-`--collect` writes them as shards.
+The policy plays the benchmark's episodes (deployed core, simulated servos, delays) on training scenes, and at
+every third picture the teacher says what would have been right ("DAgger", Ross et al. 2011). A policy trained on
+these as well knows its way back from its own mistakes.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from sapave_ros.bench.criteria import LookCriterion
+from sapave_ros.bench.lockstep import HeadLoop, Looker, LoopTiming
+from sapave_ros.bench.look import choose
+from sapave_ros.bench.lookers import Model
+from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.learning import data
+from sapave_ros.learning.model import CONFIGS
 from sapave_ros.learning.view import Teacher
-from sapave_ros.policy.onnx_policy import OnnxPolicy
-from sapave_ros.sim.scene import Scene, random_scene
-from sapave_ros.types import ActionChunk, Floats, Observation
+from sapave_ros.share import share_path
+from sapave_ros.sim.scene import random_scene
+from sapave_ros.sim.world import World
+from sapave_ros.types import ActionChunk, Observation
 
-PERIOD_S = 0.125
-WITHIN_S = 6.0
-HOLD_S = 1.0
-SUCCESS_RAD = math.radians(10.0)
-VISIBLE_FRACTION = 0.5
-"""As the benchmark of the whole road: centre within 10 degrees of the optical axis, not hidden, in 6 s and 1 s on."""
+FIRST_SCENE = 800_000
+"""Scenes from here to `data.FIRST_TEST_SCENE` are played; `sapave data` does not get here with seeds 0 to 3."""
 
-Policy = Callable[[Observation], ActionChunk]
+EVERY = 3
+OTHERS = 2  # instructions besides the one being followed, per picture
 
 
-@dataclass(frozen=True)
-class Episode:
-    """scene: number of the room. found_s: when the target was first centred, None if never in time. held: and
-    still 1 s later. in_view: whether it was in view at the start. end_deg: its angle off the axis at the end."""
+class Watched:
+    """A looker at whose pictures the teacher looks as well."""
 
-    scene: int
-    name: str
-    in_view: bool
-    found_s: float | None
-    held: bool
-    end_deg: float
-    path: Floats  # (steps, 2) [rad]
+    def __init__(self, looker: Looker, teacher: Teacher, recorder: data.Recorder, random: np.random.Generator):
+        self._looker, self._teacher, self._recorder, self._random = looker, teacher, recorder, random
+        self._target, self._count = "", 0
 
+    def start(self, world: World, target: str) -> None:
+        self._looker.start(world, target)
+        self._target, self._count = target, 0
 
-def travelled(chunk: ActionChunk, duration_s: float) -> Floats:
-    """Sum of the increments (2,) [rad] over the first part of a chunk."""
-    share = np.clip(duration_s / chunk.dt_s - np.arange(len(chunk.increments)), 0, 1)
-    return share @ chunk.increments
-
-
-def centred(teacher: Teacher, name: str) -> tuple[bool, float]:
-    """Whether an item counts as looked at, and its angle off the axis [rad]."""
-    angle = teacher.world.look_target(name, visibility=False).angle_rad
-    if angle > SUCCESS_RAD:
-        return False, angle
-    fraction = teacher.world.look_target(name).visible_fraction
-    return fraction is not None and fraction >= VISIBLE_FRACTION, angle
+    def look(self, observation: Observation) -> ActionChunk | None:
+        if self._count % EVERY == 0:
+            self._recorder.picture(self._teacher)
+            target = next(t for t in self._teacher.targets() if t.name == self._target)
+            if target.shown or target.hidden:
+                self._recorder.pair(self._teacher, observation.instruction, target)
+            data.add_pairs(self._random, self._recorder, self._teacher, self._teacher.scene, OTHERS)
+        self._count += 1
+        return self._looker.look(observation)
 
 
-def episode(
-    teacher: Teacher,
-    policy: Policy,
-    scene: Scene,
-    name: str,
-    instruction: str,
-    visit: Callable[[int], None] | None = None,
-) -> Episode:
-    """One closed loop from the scene's start pose; visit is called at every state with the step's number."""
-    teacher.load(scene)
-    in_view = next(t for t in teacher.targets() if t.name == name).shown
-    found_s: float | None = None
-    held, angle, path = False, math.inf, []
-    for i in range(round((WITHIN_S + HOLD_S) / PERIOD_S) + 1):
-        time_s = i * PERIOD_S
-        path.append(teacher.head)
-        if visit is not None:
-            visit(i)
-        good, angle = centred(teacher, name)
-        if good and found_s is None:
-            found_s = time_s
-        if found_s is not None and time_s >= found_s + HOLD_S:
-            held = good
-            break
-        if found_s is None and time_s >= WITHIN_S:
-            break
-        chunk = policy(teacher.observe(instruction, time_s))
-        teacher.move_head(teacher.head + travelled(chunk, PERIOD_S))
-    return Episode(scene.seed, name, in_view, found_s, held, math.degrees(angle), np.array(path))
-
-
-def choose(scene: Scene, teacher: Teacher, random: np.random.Generator) -> str | None:
-    """An item that can be seen from where it is centred, in two of three cases out of view at the start."""
-    teacher.load(scene)
-    targets = teacher.targets()
-    fitting = [t for t in targets if t.hidden] if random.random() < 2 / 3 else [t for t in targets if t.shown]
-    for i in random.permutation(len(fitting)):
-        if teacher.world.visible_when_centred(fitting[i].name) > 0.6:
-            return fitting[i].name
-    return None
-
-
-def onnx_policy(path: Path, threads: int = 1) -> tuple[OnnxPolicy, Policy]:
-    """A model's file as a policy with noise that differs from call to call and is the same in every run."""
-    model = OnnxPolicy(path, providers=("CPUExecutionProvider",), threads=threads)
-
-    def policy(observation: Observation) -> ActionChunk:
-        chunk = model.infer(observation, noise=round(observation.stamp_s * 1000)).head
-        if chunk is None:
-            raise ValueError(f"{path}: the head is untrained")
-        return chunk
-
-    return model, policy
-
-
-def summary(episodes: list[Episode]) -> str:
-    def rate(some: list[Episode]) -> str:
-        times = [e.found_s for e in some if e.held and e.found_s is not None]
-        median = f", median {np.median(times):.2f} s" if times else ""
-        return f"{sum(e.held for e in some)}/{len(some)}{median}"
-
-    shown, hidden = [e for e in episodes if e.in_view], [e for e in episodes if not e.in_view]
-    lost = sum(e.found_s is not None and not e.held for e in episodes)
-    return f"success {rate(episodes)}; in view {rate(shown)}; out of view {rate(hidden)}; found and lost again {lost}"
-
-
-def _collect(
-    recorder: data.Recorder, teacher: Teacher, random: np.random.Generator, name: str, text: str, step: int
-) -> None:
-    """Every third state, with its instruction and two others."""
-    if step % 3:
-        return
-    recorder.picture(teacher)
-    target = next(t for t in teacher.targets() if t.name == name)
-    if target.shown or target.hidden:
-        recorder.pair(teacher, text, target)
-    data.add_pairs(random, recorder, teacher, teacher.scene, 2)
+def make_shard(teacher: Teacher, looker: Looker, path: Path, index: int, config_name: str, scenes: int) -> int:
+    """Plays `scenes` scenes; returns how many ended in success."""
+    c = CONFIGS[config_name]
+    random = np.random.default_rng([index, 0xDA66])
+    recorder = data.Recorder(c.image_size, c.chunk_steps, c.dt_s)
+    watched = Watched(looker, teacher, recorder, random)
+    loop = HeadLoop(teacher.world, Kinematics.from_urdf(), LoopTiming())
+    successes = 0
+    for i in range(scenes):
+        number = FIRST_SCENE + index * data.SCENES_PER_SHARD + i
+        if not FIRST_SCENE <= number < data.FIRST_TEST_SCENE:
+            raise ValueError(f"scene {number}: outside {FIRST_SCENE} to {data.FIRST_TEST_SCENE - 1}")
+        case = choose(teacher.world, number)
+        if case is None:
+            continue
+        teacher.load(random_scene(number))
+        text = data.ask(random, teacher.scene, case.target)
+        successes += loop.run(watched, text, case.target, LookCriterion()).success
+    recorder.write(path)
+    return successes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, default=Path("models/sapave_nano.onnx"))
-    parser.add_argument("--first", type=int, default=1_000_000, help="number of the first scene")
-    parser.add_argument("--scenes", type=int, default=40)
-    parser.add_argument(
-        "--collect", type=Path, help="write what was visited as a shard into this folder (training scenes only)"
-    )
-    parser.add_argument("--config", default="nano", help="whose picture size to collect")
+    parser.add_argument("--model", type=Path, help="ONNX model (default: the one that ships with the package)")
+    parser.add_argument("--output", type=Path, default=Path("out/data/visited"), help="folder of the shards")
+    parser.add_argument("--shards", type=int, default=4, help=f"of {data.SCENES_PER_SHARD} scenes each")
+    parser.add_argument("--config", choices=sorted(CONFIGS), default="nano", help="whose picture size to make")
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.collect and args.first + args.scenes > data.FIRST_TEST_SCENE:
-        raise ValueError(
-            f"--first: scene {args.first + args.scenes} is for evaluation; collect below {data.FIRST_TEST_SCENE}"
-        )
-    _, policy = onnx_policy(args.model)
+    looker = Model(args.model or share_path("models/sapave_nano.onnx"))
     teacher = Teacher()
-    c = data.CONFIGS[args.config]
-    recorder = data.Recorder(c.image_size, c.chunk_steps, c.dt_s)
-    episodes: list[Episode] = []
-    for number in tqdm(range(args.first, args.first + args.scenes), desc="rollout", unit="scene"):
-        random = np.random.default_rng([number, 0x701])
-        scene = random_scene(number)
-        name = choose(scene, teacher, random)
-        if name is None:
-            continue
-        text = data.ask(random, scene, name) if args.collect else f"look at the {name}"
-        visit = partial(_collect, recorder, teacher, random, name, text) if args.collect else None
-        e = episode(teacher, policy, scene, name, text, visit)
-        episodes.append(e)
-        if visit is None and not e.held:
-            found = "never centred" if e.found_s is None else f"centred at {e.found_s:.2f} s"
-            start = "in view" if e.in_view else "out of view"
-            tqdm.write(f"scene {e.scene}: {e.name}, {start} at the start, {found}, {e.end_deg:.0f} deg off at the end")
-    print(summary(episodes))
-    if args.collect:
-        pairs = len(recorder)
-        recorder.write(data.shard_path(args.collect, args.first // 100))
-        print(f"{pairs} pairs in {args.collect}")
+    missing = [i for i in range(args.shards) if not data.shard_path(args.output, i).exists()]
+    for i in tqdm(missing, desc="visited", unit="shard"):
+        path = data.shard_path(args.output, i)
+        successes = make_shard(teacher, looker, path, i, args.config, data.SCENES_PER_SHARD)
+        tqdm.write(f"{path}: {successes} of {data.SCENES_PER_SHARD} scenes ended in success")
     return 0
 
 

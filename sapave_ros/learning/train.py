@@ -25,6 +25,7 @@ from sapave_ros.learning.model import CONFIGS, Config, SaPaVe, grounding_loss
 from sapave_ros.policy.tokenizer import Tokenizer
 
 STAGES = ("ground", "look")
+LEARNING_RATE = {"ground": 2e-3, "look": 1.5e-3}
 LAMBDA_GROUND = 0.3  # keeps the adapted backbone's grounding, which the operator sees, honest
 REPEATS = 4
 EMA_DECAY = 0.998
@@ -186,7 +187,7 @@ def train_stage(
         while run.step < steps:
             b = train(run.step)
             for group in run.optimiser.param_groups:
-                group["lr"] = _learning_rate(run.step, steps, args.lr)
+                group["lr"] = _learning_rate(run.step, steps, args.lr or LEARNING_RATE[stage])
             with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
                 if stage == "ground":
                     _, evidence = model.backbone(b["rgb"], b["words"])
@@ -252,7 +253,7 @@ def _start(stage: str, model: SaPaVe, run_dir: Path, args: argparse.Namespace) -
         trainable = {n: p for n, p in trainable.items() if not n.startswith("other_decoder.")}
     for n, p in model.named_parameters():
         p.requires_grad_(n in trainable)
-    optimiser = torch.optim.AdamW(trainable.values(), lr=args.lr, weight_decay=0.01, betas=(0.9, 0.98))
+    optimiser = torch.optim.AdamW(trainable.values(), weight_decay=0.01, betas=(0.9, 0.98))
     average = {n: p.detach().clone() for n, p in trainable.items()}
     run = Run(stage, model, average, optimiser, run_dir / f"{stage}.pt")
     if run.path.exists():
@@ -292,7 +293,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ground-steps", type=int, default=4000)
     parser.add_argument("--look-steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--lr", type=float, help=f"peak learning rate (default: {LEARNING_RATE})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all")
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
