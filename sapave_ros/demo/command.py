@@ -1,0 +1,171 @@
+"""`sapave demo`: start the whole graph on the simulated robot, tell it something, show what happens."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sapave_ros import graph
+from sapave_ros.bench.criteria import LookCriterion
+from sapave_ros.bringup import Bringup, BringupError, install_stop_handler
+from sapave_ros.cli import json_argument
+from sapave_ros.demo.film import Recording, write_plot, write_video
+from sapave_ros.demo.monitor import Monitor
+from sapave_ros.nodes.operator import Operator, OperatorError, session
+from sapave_ros.plan import Options
+from sapave_ros.sim.objects import COLOURS, KINDS
+from sapave_ros.sim.rendering import HEAD_CAMERA
+from sapave_ros.sim.scene import demo_scene
+
+LONGEST_S = 12.0
+LINGER_S = 1.0
+LINE_EVERY_S = 0.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `sapave demo`."""
+    parser.add_argument("--instruction", default="look at the red mug", help="what to tell the robot")
+    parser.add_argument("--seed", type=int, default=3, help="which room")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="where video, plot and logs go")
+    parser.add_argument("--no-video", action="store_true", help="measure only; no third-person view, no video")
+    parser.add_argument("--ros-domain", type=int, default=41)
+    parser.add_argument("--dds-domain", type=int, default=42)
+    json_argument(parser)
+
+
+def named_object(instruction: str) -> tuple[str, str] | None:
+    """The (colour, kind) that an instruction names, as far as the simulated world has such things."""
+    words = re.findall("[a-z]+", instruction.lower())
+    colour = next((w for w in words if w in COLOURS), None)
+    kind = next((w for w in words if w in KINDS), None)
+    return (colour, kind) if colour and kind else None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0: found in time; 1: not found; 2: could not run; 130: stopped by Ctrl-C."""
+    target = named_object(args.instruction)
+    scene = demo_scene(args.seed, target) if target else demo_scene(args.seed)
+    arguments = ["--seed", str(args.seed), *([] if args.no_video else ["--observer"])]
+    if target:
+        arguments += ["--target", " ".join(target)]
+    run_dir = args.out.resolve() / "run"
+    options = Options(
+        sim=True,
+        ros_domain=args.ros_domain,
+        dds_domain=args.dds_domain,
+        run_dir=run_dir,
+        sim_arguments=arguments,
+    )
+    os.environ |= {"ROS_DOMAIN_ID": str(args.ros_domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    criterion = LookCriterion()
+    recording = Recording(args.instruction, criterion.max_angle_rad, float(HEAD_CAMERA.intrinsics[0, 0]))
+
+    print(f"room {args.seed}: {', '.join(scene.names)}")
+    if target is None:
+        print("the instruction names no colour and kind of the simulated world, so nobody can say whether it was done")
+    print("starting the simulated G1 and the graph ...", flush=True)
+    stop = install_stop_handler()
+    bringup = Bringup(options, echo=lambda name, line: print(f"{name:>10} | {line}", flush=True))
+    started_s = time.monotonic()
+    monitor = None
+    try:
+        bringup.start(stop)
+        print(f"up after {time.monotonic() - started_s:.1f} s: {', '.join(bringup.pids)}", flush=True)
+        with session() as operator:
+            monitor = Monitor(operator, run_dir, recording)
+            _play(args.instruction, operator, monitor, bringup, stop)
+    except (BringupError, OperatorError):
+        if not stop.is_set():
+            raise
+    finally:
+        print("stopping: arms back to the robot's own controller ...", flush=True)
+        bringup.stop()
+    if stop.is_set() or monitor is None:
+        print("stopped by hand")
+        return 130
+    return _finish(args, monitor, target)
+
+
+def _play(instruction: str, operator: Operator, monitor: Monitor, bringup: Bringup, stop: threading.Event) -> None:
+    """Gives permission and the instruction, and prints what happens until it is decided."""
+    operator.wait(lambda: monitor.state == "STANDBY" or stop.is_set(), 10.0)
+    operator.call(graph.ARM_SERVICE)
+    operator.wait(lambda: stop.is_set() or monitor.state == "ACTIVE", 2.0)
+    print(f'telling it: "{instruction}"', flush=True)
+    monitor.begin()
+    operator.say(instruction)
+    next_line_s = 0.0
+    decided_s: float | None = None
+    while not stop.is_set():
+        operator.wait(stop.is_set, 0.02)
+        bringup.check()
+        decided = monitor.poll()
+        elapsed_s = monitor.elapsed_s
+        if elapsed_s >= next_line_s and monitor.recording.moments:
+            next_line_s += LINE_EVERY_S
+            print(_line(monitor), flush=True)
+        if decided and decided_s is None:
+            decided_s = elapsed_s
+        # A moment longer than the decision, so that the film does not end on it.
+        if elapsed_s > LONGEST_S or (decided_s is not None and elapsed_s > decided_s + LINGER_S):
+            break
+    operator.say("")
+    operator.call(graph.DISARM_SERVICE)
+
+
+def _line(monitor: Monitor) -> str:
+    now = monitor.recording.moments[-1]
+    yaw, pitch = np.rad2deg(now.head)
+    if now.angle_rad is None:
+        target = ""
+    elif not now.visible:
+        target = f"target {np.rad2deg(now.angle_rad):3.0f}° off, not to be seen"
+    else:
+        target = f"target {np.rad2deg(now.angle_rad):3.0f}° off, {now.visible:4.0%} visible"
+    elapsed_s = max(monitor.elapsed_s, 1e-3)
+    delay = monitor.inference.get("exposure_to_increments_ms")
+    road = f"{monitor.chunks / elapsed_s:3.1f} chunks/s" + (f", {float(delay):.0f} ms from exposure" if delay else "")
+    sees = f"policy sees it: {now.seen:4.0%}"
+    return f"{now.time_s:5.1f} s  {now.state:8} head yaw {yaw:+4.0f}° pitch {pitch:+4.0f}°  {target:32} {sees}  {road}"
+
+
+def _finish(args: argparse.Namespace, monitor: Monitor, target: tuple[str, str] | None) -> int:
+    """Verdict, files, figures."""
+    score, recording = monitor.score, monitor.recording
+    if target is None:
+        recording.verdict = "not judged"
+    elif score.success:
+        recording.verdict = f"found and held after {score.reached_s:.1f} s"
+    else:
+        recording.verdict = f"not found within {score.criterion.time_limit_s:g} s"
+    print(f"verdict: {recording.verdict}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    files = [args.out / "demo.png"]
+    write_plot(recording, files[0])
+    if not args.no_video:
+        files.append(args.out / "demo.mp4")
+        write_video(recording, files[1])
+    print(f"written: {', '.join(map(str, files))}; logs of every process in {args.out / 'run'}")
+    if args.json:
+        first, last = recording.moments[0], recording.moments[-1]
+        figures: dict[str, Any] = {
+            "instruction": args.instruction,
+            "seed": args.seed,
+            "target": " ".join(target) if target else None,
+            "success": score.success if target else None,
+            "reached_s": score.reached_s,
+            "start_angle_deg": None if first.angle_rad is None else float(np.rad2deg(first.angle_rad)),
+            "final_angle_deg": None if last.angle_rad is None else float(np.rad2deg(last.angle_rad)),
+            "chunks": monitor.chunks,
+            "inference": monitor.inference,
+        }
+        args.json.write_text(json.dumps(figures, indent=1))
+    return 0 if target is None or score.success else 1
