@@ -40,11 +40,14 @@ class Pace:
     """When each tick is due, and how well that was kept. Times are those of one steady clock [s]."""
 
     def __init__(self, now_s: float) -> None:
+        self.start(now_s)
+
+    def start(self, now_s: float) -> None:
+        """The first tick is due now; nothing has happened yet."""
         self._start_s = self._due_s = now_s
         self._simulated_s = 0.0
         self._worst_s = self.worst_s = 0.0
-        self.resyncs = 0
-        self.late_ticks = 0
+        self.resyncs = self.late_ticks = 0
 
     def wait_s(self, now_s: float) -> float:
         """Time until the next tick is due, 0 when it is late; call `done` after it."""
@@ -95,8 +98,12 @@ def _run(options: argparse.Namespace, scene: Scene, target: str | None, stop: th
             options.run_dir, scene, body.snapshot, lambda: pace.report(time.monotonic()), target, options.observer
         )
         closing.callback(eyes.close)
-        said_ready = False
+        while not eyes.first_frame.wait(0.05):  # opening the graphics takes a second in which no tick would be in time
+            if stop.is_set():
+                return
         gc.freeze()
+        print(f"sim: {graph.READY}", flush=True)
+        pace.start(time.monotonic())
         while not stop.is_set():
             wait_s = pace.wait_s(time.monotonic())
             if wait_s > 0.0:
@@ -105,9 +112,6 @@ def _run(options: argparse.Namespace, scene: Scene, target: str | None, stop: th
             pace.done()
             if eyes.error is not None:
                 raise RuntimeError("the camera thread ended") from eyes.error
-            if not said_ready and eyes.first_frame.is_set():
-                said_ready = True
-                print(f"sim: {graph.READY}", flush=True)
         factor, _ = pace.report(time.monotonic())
         print(
             f"sim: stopped after {body.time_s:.1f} s, real-time factor {factor:.4f}, {pace.late_ticks} ticks late "
