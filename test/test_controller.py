@@ -29,6 +29,7 @@ class Rig:
         self.mode: Mode | None = Mode.MOVE
         self.permit_at = self.state_at = 0.0
         self.permit_flows = self.state_flows = True
+        self.blind = False
         self.written: list = []
 
     @property
@@ -44,7 +45,8 @@ class Rig:
             permit = None
             if self.mode is not None:
                 permit = Permit(MONO0 + self.permit_at, 1, "STATE", "because", self.mode, self.mode)
-            state = JointState(MONO0 + self.state_at, self.q.copy(), np.zeros(len(self.q)))
+            seen = np.full(len(self.q), np.nan) if self.blind else self.q.copy()
+            state = JointState(MONO0 + self.state_at, seen, np.zeros(len(self.q)))
             command = self.controller.tick(self.now, MONO0 + self.t, state, permit)
             self.written.append(command)
             if command is not None and self.follows:
@@ -195,11 +197,24 @@ def test_chunks_at_policy_rate_make_one_smooth_motion(kind, latency_s) -> None:
     assert np.abs(jerk).max() < 0.1 * rig.controller.gate.limits.jerk.max()
 
 
+def test_tighter_limits_stretch_a_chunk_instead_of_refusing_it() -> None:
+    rig = Rig(HEAD, ControllerConfig(limit_scale=0.1)).engage()
+    start = rig.q.copy()
+    assert rig.offer(increment=0.05, steps=8) is None
+    rig.run(0.8)
+    assert np.all(rig.q - start < 0.1 * 1.5 * 0.8)
+    rig.run(4.0)
+    np.testing.assert_allclose(rig.q, start + 0.4, atol=1e-3)
+    v = np.diff(rig.positions(), axis=0) / rig.dt
+    assert np.abs(v).max() <= 0.15 * 1.01
+
+
 STOPS = {
     "hold": lambda rig: setattr(rig, "mode", Mode.HOLD),
     "permit stale": lambda rig: setattr(rig, "permit_flows", False),
     "permit gone": lambda rig: setattr(rig, "mode", None),
     "state stale": lambda rig: setattr(rig, "state_flows", False),
+    "state nonsense": lambda rig: setattr(rig, "blind", True),
 }
 
 
@@ -221,7 +236,7 @@ def test_motion_ends_within_limits_and_resumes_only_with_newer_pictures(kind, ca
     np.testing.assert_array_equal(rig.positions()[-1], frozen)
     assert rig.controller.weight == 1.0  # a stall drops nobody's arms
     old = rig.now
-    rig.mode, rig.permit_flows, rig.state_flows = Mode.MOVE, True, True
+    rig.mode, rig.permit_flows, rig.state_flows, rig.blind = Mode.MOVE, True, True, False
     rig.tick()
     assert not rig.controller.holding
     rig.run(0.05)
@@ -310,10 +325,8 @@ def test_head_keeps_its_torque_and_stands_still(mode) -> None:
     assert rig.controller.phase is Phase.ACTIVE
 
 
-@pytest.mark.parametrize("joint", range(26))
+@pytest.mark.parametrize("joint", range(14))  # a finger that grasps stays short of its command by design
 def test_blocked_joint_stops_the_arms_short(joint) -> None:
-    if joint >= 14:
-        pytest.skip("a finger that grasps stays short of its command by design")
     rig = Rig(ARMS, follows=False).engage()
     start = rig.q.copy()
     for _ in range(4):

@@ -236,6 +236,27 @@ def test_head_moves_only_with_a_permit(person, start, tmp_path) -> None:
         assert "Traceback" not in node.text
 
 
+def test_servo_that_falls_silent_holds_the_head_until_it_is_back(person, start, tmp_path) -> None:
+    from sapave_ros.sim.servo_bus import ServoBus
+
+    def holding() -> str | None:
+        return person.values("head").get("holding")
+
+    with ServoBus(tmp_path / "neck", follows=True) as bus:
+        start("head", port=tmp_path / "neck").ready()
+        person.mode = Mode.MOVE
+        assert until(lambda: holding() == "")
+        bus.fault(lambda b: b.silence(1))
+        assert until(lambda: "old" in (holding() or ""))
+        person.chunk(graph.HEAD_INCREMENTS, g1.HEAD.names, np.full((10, 2), 0.02))
+        bus.fault(lambda b: b.silence(1, on=False))
+        assert until(lambda: holding() == "")
+        begun = settled(person, g1.HEAD.names)
+        np.testing.assert_allclose(begun, 0.0, atol=5e-3)  # the chunk of the dark time is not made up for
+        person.chunk(graph.HEAD_INCREMENTS, g1.HEAD.names, np.full((10, 2), 0.02))
+        assert until(lambda: np.abs(person.newest(g1.HEAD.names) - begun - 0.2).max() < 0.02)
+
+
 def test_unplugged_servo_bus_ends_the_head_node_with_a_reason(person, start, tmp_path) -> None:
     from sapave_ros.sim.servo_bus import ServoBus
 

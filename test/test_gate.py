@@ -220,6 +220,17 @@ def test_wrong_number_of_joints_is_refused(field, n) -> None:
     np.testing.assert_array_equal(verdict.command.positions, q)
 
 
+@pytest.mark.parametrize("bad", [np.full(26, np.nan), np.zeros(25), np.zeros(0), np.append(np.zeros(25), np.inf)])
+def test_nonsense_from_the_sensors_counts_as_no_measurement(bad) -> None:
+    gate, q = started(g1.OTHER, 0.004)
+    state = JointState(100.0, bad, np.zeros(26))
+    moved = q + 0.5 * gate.limits.acceleration * 0.004**2
+    verdict = check(gate, command(moved), state, 100.0)
+    assert verdict.reason is Reason.STATE_STALE
+    np.testing.assert_array_equal(verdict.command.positions, q)
+    assert check(gate, command(q), state, 100.0).reason is None
+
+
 @pytest.mark.parametrize("field", ["weight", "stiffness"])
 @pytest.mark.parametrize("value", [-0.01, 1.01, np.nan, np.inf, 0.0])
 def test_authority_out_of_range_or_sudden_is_refused(field, value) -> None:

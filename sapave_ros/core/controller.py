@@ -93,8 +93,10 @@ class JointController:
         upper: Floats | None = None,
     ) -> None:
         self.group, self.config = group, config
-        limits = Limits.of(group).tightened(config.limit_scale, lower, upper)
-        self.executor = ChunkExecutor(group.names, limits.velocity, config.blend_s)
+        table = Limits.of(group)
+        limits = table.tightened(config.limit_scale, lower, upper)
+        # Tighter limits stretch a chunk; they do not turn it into nonsense.
+        self.executor = ChunkExecutor(group.names, table.velocity, config.blend_s)
         self.limiter = Limiter(limits, dt_s, config.bandwidth_rad_s)
         self.gate = Gate(limits, dt_s)
         self.phase, self.holding = Phase.IDLE, "no permit yet"

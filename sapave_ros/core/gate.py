@@ -115,6 +115,8 @@ class Gate:
         """
         if self.previous is None:
             raise RuntimeError("the gate has not been started from a measured position")
+        if measured is not None and not self._plausible(measured.positions):
+            measured = None  # as good as no measurement
         verdict = self._judge(wanted, self.previous, now_s, measured, mode, permit_age_s)
         if verdict.reason is not None:
             self.counts[verdict.reason] += 1
@@ -171,6 +173,9 @@ class Gate:
             if blocked.any():
                 return self._refuse(Reason.TRACKING, f"command minus measured of {self._worst(blocked, error)} rad")
         return self._clamped(wanted)
+
+    def _plausible(self, positions: Floats) -> bool:
+        return np.shape(positions) == self.limits.lower.shape and bool(np.isfinite(positions).all())
 
     def _withheld(self, now_s: float, measured: JointState | None, mode: Mode, permit_age_s: float) -> Reason | None:
         """Why nothing may move now, or None."""
