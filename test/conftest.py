@@ -29,6 +29,18 @@ def _claim(first: int, last: int) -> Iterator[int]:
     raise RuntimeError(f"all test domains {first}..{last} are taken")
 
 
+@pytest.fixture(scope="module")
+def module_ros_domain() -> Iterator[int]:
+    """A ROS domain id for one module; the module's tests put it where it is needed."""
+    yield from _claim(70, 85)
+
+
+@pytest.fixture(scope="module")
+def module_dds_domain() -> Iterator[int]:
+    """A domain id of the Unitree side for one module."""
+    yield from _claim(86, 101)
+
+
 @pytest.fixture
 def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A ROS domain id for this test alone, set in the environment of all that it starts."""
@@ -41,5 +53,4 @@ def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 @pytest.fixture
 def dds_domain() -> Iterator[int]:
     """A domain id for the Unitree side of this test alone."""
-    for number in _claim(86, 101):
-        yield number
+    yield from _claim(86, 101)

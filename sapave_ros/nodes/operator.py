@@ -50,6 +50,10 @@ class Operator(Node):
         """Emergency stop. Raises OperatorError if no watchdog hears it."""
         self._send(self._estop, lambda: Bool(data=True), graph.ESTOP, "watchdog", timeout_s)
 
+    def release_stop(self, timeout_s: float = 2.0) -> None:
+        """Lets go of the emergency stop; the graph stays stopped until it is reset."""
+        self._send(self._estop, lambda: Bool(data=False), graph.ESTOP, "watchdog", timeout_s)
+
     def move(self, increments: Mapping[str, float], speed_rad_s: float = 0.4, timeout_s: float = 5.0) -> float:
         """Sends one chunk by hand: joint name to the angle to move by [rad]. Returns how long it takes [s].
 
