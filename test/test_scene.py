@@ -7,17 +7,8 @@ import pytest
 
 from sapave_ros import g1
 from sapave_ros.sim.objects import COLOURS, KINDS, VARIANTS, random_colour, revolve, shape
-from sapave_ros.sim.scene import (
-    MAX_BLOCKS,
-    REACH_DISTANCE_M,
-    REACH_PITCH_DOWN_RAD,
-    REACH_YAW_RAD,
-    TEXTURES,
-    Scene,
-    demo_scene,
-    direction_from_eye,
-    random_scene,
-)
+from sapave_ros.sim.placement import REACH_DISTANCE_M, REACH_PITCH_DOWN_RAD, REACH_YAW_RAD, direction_from_eye
+from sapave_ros.sim.scene import MAX_BLOCKS, TEXTURES, Scene, demo_scene, random_scene
 
 SCENES = [random_scene(seed) for seed in range(60)]
 

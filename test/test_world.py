@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from sapave_ros import g1
+from sapave_ros.sim.mechanics import OWN_KD, OWN_KP
 from sapave_ros.sim.rendering import DEPTH_RANGE_M, HEAD_CAMERA, OBSERVER_CAMERA, Camera, SensorNoise
 from sapave_ros.sim.scene import demo_scene, random_scene
 from sapave_ros.sim.stage import CAMERA, TIMESTEP_S
-from sapave_ros.sim.world import OWN_KD, OWN_KP, World
+from sapave_ros.sim.world import World
 from sapave_ros.types import Floats
 
 SMALL = Camera(CAMERA, 160, 90, HEAD_CAMERA.fov_vertical_rad)

@@ -8,9 +8,10 @@ from typing import Protocol
 import numpy as np
 
 from sapave_ros import g1
+from sapave_ros.sim.mechanics import OWN_KD, OWN_KP
 from sapave_ros.sim.stage import TIMESTEP_S
 from sapave_ros.sim.unitree_face import ArmCommand, MotorCommand, blend
-from sapave_ros.sim.world import OWN_KD, OWN_KP, World
+from sapave_ros.sim.world import World
 from sapave_ros.types import Floats
 
 HAND_STATE_EVERY = 5

@@ -14,21 +14,15 @@ from typing import Any
 import numpy as np
 
 from sapave_ros import g1
-from sapave_ros.sim.objects import COLOURS, KINDS, VARIANTS, Colour, Shape, Vector, random_colour, shape
-
-EYE: Vector = (0.08, 0.0, 1.33)
-"""Where the head camera is, roughly [m]: to place things where the head can look. Labels never use it."""
+from sapave_ros.sim.objects import COLOURS, KINDS, VARIANTS, Colour, Vector, random_colour, shape
+from sapave_ros.sim.placement import EYE, Surface, apart, direction_from_eye, random_spot, seen
 
 TEXTURES: tuple[str, ...] = ("plain", "wood", "speckle", "tiles", "stripes")
 """Surfaces of blocks; the block's colour tints them."""
 
 MAX_BLOCKS = 32
-REACH_YAW_RAD = 0.80
-REACH_PITCH_DOWN_RAD = (-0.24, 1.12)
-REACH_DISTANCE_M = (0.5, 2.1)
 # Half of the camera's view plus a margin: beyond it a thing is surely out of view.
 _OUT_OF_VIEW_YAW_RAD = 0.60 + 0.15
-_GAP_M = 0.02
 _ROOM_BLOCKS = 4  # floor and three walls come first; the rest is furniture
 
 
@@ -116,30 +110,6 @@ def _tuples(d: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}
 
 
-@dataclass(frozen=True)
-class _Surface:
-    """Something to put objects on: a horizontal rectangle with a yaw, and the free height above it [m]."""
-
-    x: float
-    y: float
-    z: float
-    yaw: float
-    half_x: float
-    half_y: float
-    clearance: float = 1.0
-
-    def point(self, u: float, v: float) -> Vector:
-        c, s = math.cos(self.yaw), math.sin(self.yaw)
-        return (self.x + c * u - s * v, self.y + s * u + c * v, self.z)
-
-
-def direction_from_eye(point: Vector) -> tuple[float, float, float]:
-    """Yaw [rad], pitch below the horizontal [rad] and distance [m] of a point as seen from `EYE`."""
-    x, y, z = (p - e for p, e in zip(point, EYE, strict=True))
-    level = math.hypot(x, y)
-    return math.atan2(y, x), math.atan2(-z, level), math.hypot(level, z)
-
-
 def random_scene(seed: int, *, require: tuple[str, str] | None = None) -> Scene:
     """The room with that number: the same for the same seed, on every machine.
 
@@ -147,14 +117,14 @@ def random_scene(seed: int, *, require: tuple[str, str] | None = None) -> Scene:
     """
     random = np.random.default_rng([seed, 0x5A7A7E])
     blocks: list[Block] = []
-    surfaces: list[_Surface] = []
+    surfaces: list[Surface] = []
     _walls(random, blocks)
     _table(random, blocks, surfaces)
     side = random.choice([-1.0, 1.0])
     _shelf(random, blocks, surfaces, side * random.uniform(0.50, 0.80))
     if random.uniform() < 0.6:
         _stool(random, blocks, surfaces, -side * random.uniform(0.52, 0.78))
-    surfaces.append(_Surface(1.1, -side * 1.05, 0.0, 0.0, 0.45, 0.25))
+    surfaces.append(Surface(1.1, -side * 1.05, 0.0, 0.0, 0.45, 0.25))
     items = _items(random, blocks, surfaces, require)
     return Scene(
         seed=seed,
@@ -204,7 +174,7 @@ def _walls(random: np.random.Generator, blocks: list[Block]) -> None:
     blocks.append(Block((0.5, -right - 0.05, 1.3), (3.0, 0.05, 1.4), 0.0, *paint[2]))
 
 
-def _table(random: np.random.Generator, blocks: list[Block], surfaces: list[_Surface]) -> None:
+def _table(random: np.random.Generator, blocks: list[Block], surfaces: list[Surface]) -> None:
     front, depth, width = random.uniform(0.40, 0.50), random.uniform(0.50, 0.75), random.uniform(0.85, 1.4)
     height, offset = random.uniform(0.62, 0.76), random.uniform(-0.15, 0.15)
     paint = _grey_or_wood(random)
@@ -216,16 +186,16 @@ def _table(random: np.random.Generator, blocks: list[Block], surfaces: list[_Sur
             blocks.append(Block(leg, (0.025, 0.025, (height - 0.03) / 2), 0.0, *paint))
     # Nothing stands under the hands.
     rear = max(front, 0.58)
-    surfaces.append(_Surface((rear + front + depth) / 2, offset, height, 0.0, (front + depth - rear) / 2, width / 2))
+    surfaces.append(Surface((rear + front + depth) / 2, offset, height, 0.0, (front + depth - rear) / 2, width / 2))
 
 
-def _shelf(random: np.random.Generator, blocks: list[Block], surfaces: list[_Surface], yaw: float) -> None:
+def _shelf(random: np.random.Generator, blocks: list[Block], surfaces: list[Surface], yaw: float) -> None:
     distance, width, depth = random.uniform(1.40, 1.75), random.uniform(0.32, 0.45), random.uniform(0.14, 0.18)
     x, y = EYE[0] + distance * math.cos(yaw), distance * math.sin(yaw)
     paint = _grey_or_wood(random)
     heights = np.array([0.40, 0.75, 1.10, 1.45]) + random.uniform(-0.06, 0.06)
     heights = heights[: random.integers(3, 5)]
-    frame = _Surface(x, y, 0.0, yaw, depth, width)
+    frame = Surface(x, y, 0.0, yaw, depth, width)
     for i, z in enumerate(heights):
         blocks.append(Block((x, y, float(z) - 0.012), (depth, width, 0.012), yaw, *paint))
         clearance = 0.31 if i + 1 < len(heights) else 1.0
@@ -235,17 +205,17 @@ def _shelf(random: np.random.Generator, blocks: list[Block], surfaces: list[_Sur
         blocks.append(Block((px, py, float(heights[-1]) / 2), (depth, 0.012, float(heights[-1]) / 2), yaw, *paint))
 
 
-def _stool(random: np.random.Generator, blocks: list[Block], surfaces: list[_Surface], yaw: float) -> None:
+def _stool(random: np.random.Generator, blocks: list[Block], surfaces: list[Surface], yaw: float) -> None:
     distance, half, height = random.uniform(1.15, 1.45), random.uniform(0.16, 0.22), random.uniform(0.32, 0.52)
     x, y = EYE[0] + distance * math.cos(yaw), distance * math.sin(yaw)
     paint = _grey_or_wood(random)
     blocks.append(Block((x, y, height - 0.02), (half, half, 0.02), yaw, *paint))
     blocks.append(Block((x, y, height / 2 - 0.02), (half * 0.5, half * 0.5, height / 2 - 0.02), yaw, *paint))
-    surfaces.append(_Surface(x, y, height, yaw, half, half))
+    surfaces.append(Surface(x, y, height, yaw, half, half))
 
 
 def _items(
-    random: np.random.Generator, blocks: list[Block], surfaces: list[_Surface], require: tuple[str, str] | None
+    random: np.random.Generator, blocks: list[Block], surfaces: list[Surface], require: tuple[str, str] | None
 ) -> list[Item]:
     names = [(c, k) for c in COLOURS for k in KINDS if (c, k) != require]
     order = [names[i] for i in random.permutation(len(names))]
@@ -259,8 +229,8 @@ def _items(
         variant = int(sizes[kind].pop())
         body = shape(kind, variant)
         for _ in range(80):
-            position = _spot(random, surfaces, body)
-            if position and all(_apart(position, body, i) for i in items) and _seen(position, body, furniture):
+            position = random_spot(random, surfaces, body)
+            if position and all(apart(position, body, i) for i in items) and seen(position, body, furniture):
                 turn = round(float(random.uniform(-math.pi, math.pi)), 4)
                 items.append(Item(kind, colour, variant, random_colour(colour, random), position, turn))
                 break
@@ -268,76 +238,6 @@ def _items(
             if (colour, kind) == require:  # the first of all, in an empty room: cannot be
                 raise RuntimeError(f"no place for the {colour} {kind}")
     return items
-
-
-def _spot(random: np.random.Generator, surfaces: list[_Surface], body: Shape) -> Vector | None:
-    """A place on some surface, within the reach of the eyes."""
-    s = surfaces[random.integers(len(surfaces))]
-    if body.height > s.clearance:
-        return None
-    # A thing wider than a board may stick out of it; its middle stays on.
-    u = random.uniform(-1, 1) * max(s.half_x - body.radius, 0.3 * s.half_x)
-    v = random.uniform(-1, 1) * max(s.half_y - body.radius, 0.0)
-    x, y, z = (round(float(p), 4) for p in s.point(u, v))
-    yaw, pitch, distance = direction_from_eye((x, y, z + body.height / 2))
-    in_reach = (
-        abs(yaw) < REACH_YAW_RAD
-        and REACH_PITCH_DOWN_RAD[0] < pitch < REACH_PITCH_DOWN_RAD[1]
-        and REACH_DISTANCE_M[0] < distance < REACH_DISTANCE_M[1]
-    )
-    return (x, y, z) if in_reach else None
-
-
-def _seen(position: Vector, body: Shape, furniture: list[Block]) -> bool:
-    """Whether no furniture stands before the middle, nor before more than one of its four sides."""
-    x, y, z = position
-    yaw, _, _ = direction_from_eye(position)
-    side_x, side_y = -0.8 * body.radius * math.sin(yaw), 0.8 * body.radius * math.cos(yaw)
-    middle = (x, y, z + 0.5 * body.height)
-    sides = (
-        (x, y, z + 0.15 * body.height),
-        (x, y, z + 0.9 * body.height),
-        (x + side_x, y + side_y, middle[2]),
-        (x - side_x, y - side_y, middle[2]),
-    )
-    if any(_crosses(b, middle) for b in furniture):
-        return False
-    return sum(any(_crosses(b, p) for b in furniture) for p in sides) <= 1
-
-
-def _crosses(block: Block, point: Vector) -> bool:
-    """Whether the line from `EYE` to the point meets the block (slab test in the block's frame)."""
-    c, s = math.cos(block.yaw_rad), math.sin(block.yaw_rad)
-
-    def local(p: Vector) -> Vector:
-        x, y, z = (a - b for a, b in zip(p, block.centre, strict=True))
-        return (c * x + s * y, c * y - s * x, z)
-
-    near, far = 0.0, 1.0
-    for start, end, half in zip(local(EYE), local(point), block.half_size, strict=True):
-        along = end - start
-        if abs(along) < 1e-9:
-            if abs(start) > half:
-                return False
-            continue
-        first, second = sorted(((-half - start) / along, (half - start) / along))
-        near, far = max(near, first), min(far, second)
-    return near < far
-
-
-def _apart(position: Vector, body: Shape, other: Item) -> bool:
-    """Whether a new thing neither touches another nor hides (or is hidden by) most of it."""
-    there = shape(other.kind, other.variant)
-    x, y, z = position
-    other_x, other_y, other_z = other.position
-    beside = z >= other_z + there.height or other_z >= z + body.height
-    if not beside and math.hypot(x - other_x, y - other_y) < body.radius + there.radius + _GAP_M:
-        return False
-    yaw, pitch, distance = direction_from_eye((x, y, z + body.height / 2))
-    yaw_o, pitch_o, distance_o = direction_from_eye((other_x, other_y, other_z + there.height / 2))
-    in_line = abs(yaw - yaw_o) * math.cos(pitch) < 0.55 * (body.radius / distance + there.radius / distance_o)
-    in_height = abs(pitch - pitch_o) < 0.45 * (body.height / distance + there.height / distance_o)
-    return not (in_line and in_height)
 
 
 def _light(random: np.random.Generator) -> Light:

@@ -1,7 +1,8 @@
 """The MuJoCo model: the robot from its URDF, and slots that any scene can be put into.
 
-Compiling takes a hundred times longer than loading a scene, so it is done once. A scene then only moves, recolours, shows or hides what
-is there: `MAX_BLOCKS` boxes for furniture, each kind of object in each of its sizes, two lights.
+Compiling takes a hundred times longer than loading a scene, so it is done once. A scene then only moves,
+recolours, shows or hides what is there: `MAX_BLOCKS` boxes for furniture, each kind of object in each of its
+sizes, two lights.
 """
 
 from __future__ import annotations
