@@ -290,3 +290,56 @@ def test_whatever_comes_what_is_written_keeps_the_limits(seed) -> None:
     hard = np.abs(np.diff(speed, axis=0)) > limits.acceleration * dt * 1.02 + 1e-6
     at_edge = (path[2:] <= limits.lower + 1e-9) | (path[2:] >= limits.upper - 1e-9)
     assert not np.any(hard & ~at_edge)
+
+
+@every_joint
+@pytest.mark.parametrize("side", ["lower", "upper"])
+def test_once_inside_the_range_a_joint_stays_inside(group, joint, dt, side) -> None:
+    limits = Limits.of(group)
+    outward = 1 if side == "upper" else -1
+    edge = middle(group)
+    edge[joint] = getattr(limits, side)[joint]
+    outside = edge.copy()
+    outside[joint] += outward * 0.3 * limits.acceleration[joint] * dt**2
+    gate, _ = started(group, dt, outside)
+    assert check(gate, command(edge), measured(outside)).reason is None
+    verdict = check(gate, command(outside), measured(edge))
+    assert verdict.reason is Reason.POSITION
+    np.testing.assert_array_equal(verdict.command.positions, edge)
+
+
+@every_joint
+@pytest.mark.parametrize("side", ["lower", "upper"])
+def test_braking_ends_at_the_range(group, joint, dt, side) -> None:
+    limits = Limits.of(group)
+    outward = 1 if side == "upper" else -1
+    close = middle(group)
+    close[joint] = getattr(limits, side)[joint] - outward * 2.5 * limits.acceleration[joint] * dt**2
+    gate, q = started(group, dt, close)
+    for share in (0.9, 1.8):  # faster than the rest of the way allows
+        q = q.copy()
+        q[joint] += outward * share * limits.acceleration[joint] * dt**2
+        check(gate, command(q), measured(q))
+    assert gate.counts.total() <= 1
+    for _ in range(5):
+        verdict = check(gate, command(np.full(len(group), np.nan)), measured(q))
+        assert limits.lower[joint] <= verdict.command.positions[joint] <= limits.upper[joint]
+
+
+@every_joint
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_feed_forward_velocity_is_clamped(group, joint, dt, sign) -> None:
+    gate, q = started(group, dt)
+    velocities = np.zeros(len(group))
+    velocities[joint] = sign * 100.0
+    verdict = check(gate, command(q, velocities=velocities), measured(q))
+    assert verdict.reason is Reason.VELOCITY
+    assert verdict.command.velocities[joint] == sign * gate.limits.velocity[joint]
+
+
+def test_joints_seen_long_ago_do_not_look_blocked() -> None:
+    """They would turn the smooth stop that follows a lost state into a hard one."""
+    gate, q = started(g1.OTHER, 0.004)
+    assert check(gate, command(q), measured(q, 100.0), 100.0).reason is None
+    moved = q + 0.5 * gate.limits.acceleration * 0.004**2
+    assert check(gate, command(moved), measured(q - 1.0, 99.0), 100.004).reason is None
