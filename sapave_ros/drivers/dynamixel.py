@@ -46,6 +46,9 @@ _REVERSED = 1
 _TRIPPED = 255
 _ALERT = 0x80
 _HARDWARE_ERRORS = {0: "input voltage", 2: "overheating", 3: "encoder", 4: "electrical shock", 5: "overload"}
+_IDENTIFY_TRIES = 5
+"""A servo may be starting up, and one lost answer at the start says nothing about the bus."""
+
 _ENGAGE_TOLERANCE_RAD = 0.1
 """A head may rest this far outside its limits (play, a soft stop) when torque comes on; further off means that
 zero_ticks or directions are wrong."""
@@ -149,7 +152,13 @@ class DynamixelNeck:
         self._packets = PacketHandler(2.0)
         self._bus = SerialBus(parameters.port, parameters.baud_rate, parameters.response_timeout_s)
         try:
-            self._identify()
+            for left in reversed(range(_IDENTIFY_TRIES)):
+                try:
+                    self._identify()
+                    break
+                except ServoTimeout:
+                    if not left:
+                        raise
         except BaseException:
             self._bus.close()
             raise
@@ -267,12 +276,13 @@ class DynamixelNeck:
 
     def _identify(self) -> None:
         p = self.parameters
-        found = {}
-        for servo_id in p.ids:
-            with self._bus.transaction() as port:
-                model, result, _ = self._packets.ping(port, servo_id)
-            if result == COMM_SUCCESS:
-                found[servo_id] = model
+        found: dict[int, int] = {}
+        for _ in range(_IDENTIFY_TRIES):
+            for servo_id in set(p.ids) - found.keys():
+                with self._bus.transaction() as port:
+                    model, result, _ = self._packets.ping(port, servo_id)
+                if result == COMM_SUCCESS:
+                    found[servo_id] = model
         missing = [i for i in p.ids if i not in found]
         if missing:
             raise ServoBusError(self._bus.diagnosis(missing))
