@@ -2,23 +2,25 @@
 
 A tick: the newest LowState_ is taken and decoded, a LowCmd_ with 14 joints is encoded, checked and sent, over real
 DDS on loopback. This is the work of the SDK process; the pipe from the arm node is not in it. Both ways run in turn in
-one process, so that they meet the same machine. `python -m sapave_ros.bench.tick [TICKS]`.
+one process, so that they meet the same machine.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import multiprocessing.connection
 import os
-import sys
 import time
 from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import numpy as np
 
 from sapave_ros import g1
+from sapave_ros.cli import json_argument
 from sapave_ros.drivers import unitree_cdr, unitree_sdk, unitree_stream
 from sapave_ros.types import Floats
 
@@ -143,7 +145,7 @@ def _child(n: int, domain: int, answer: multiprocessing.connection.Connection) -
     os._exit(0)  # cyclonedds may hang while the interpreter shuts down
 
 
-def measure(n: int = 1000, domain: int = DEFAULT_DOMAIN) -> dict[str, object]:
+def measure(n: int = 1000, domain: int = DEFAULT_DOMAIN) -> dict[str, Any]:
     """Median, 99th percentile and worst time of a tick [us], ours and plain, over n ticks each.
 
     `ratio` is plain / ours; `ratio_without_sdk_crc` takes the time of the SDK's frame check off the plain side, as a
@@ -155,7 +157,7 @@ def measure(n: int = 1000, domain: int = DEFAULT_DOMAIN) -> dict[str, object]:
     process.start()
     there.close()
     try:
-        result: dict[str, object] = here.recv()
+        result: dict[str, Any] = here.recv()
     except EOFError as error:
         raise RuntimeError("the measuring process failed; its traceback is above") from error
     finally:
@@ -163,5 +165,29 @@ def measure(n: int = 1000, domain: int = DEFAULT_DOMAIN) -> dict[str, object]:
     return result
 
 
-if __name__ == "__main__":
-    print(json.dumps(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 1000), indent=2))
+def show(result: dict[str, Any]) -> None:
+    """Prints what `measure` found."""
+    for way, name in (("ours", "raw frames"), ("plain", "plain SDK")):
+        r = result[way]
+        print(f"  {name:10} median {r['median_us']:7.0f} us, p99 {r['p99_us']:7.0f}, worst {r['worst_us']:7.0f}")
+    print(f"  plain / ours: {result['ratio']:.1f} with the SDK's frame check in {result['sdk_crc']}")
+    print(
+        f"  plain / ours: {result['ratio_without_sdk_crc']:.1f} without the time of that check ({result['sdk_crc_us']:.0f} us)"
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `sapave bench tick`."""
+    parser.add_argument("--ticks", type=int, default=2000)
+    parser.add_argument("--dds-domain", type=int, default=DEFAULT_DOMAIN)
+    json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures and prints. Exit code 0: it measures, it does not judge."""
+    result = measure(args.ticks, args.dds_domain)
+    print(f"one 250 Hz tick, {args.ticks} of each in turn")
+    show(result)
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1))
+    return 0
