@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from sapave_ros import g1
-from sapave_ros.core.controller import ControllerConfig, JointController
+from sapave_ros.core.controller import ControllerConfig, JointController, Phase
 from sapave_ros.core.kinematics import Kinematics, gravity_in_pelvis
 from sapave_ros.graph import ARM_LOOP_HZ
 from sapave_ros.types import ArmSetpoint, BodyState, Floats, JointState, Permit
@@ -15,8 +15,9 @@ from sapave_ros.types import ArmSetpoint, BodyState, Floats, JointState, Permit
 HANDS_EXTRA_AGE_S = 0.15
 """Hands report at up to 100 Hz over a serial bus: they may be this much older than the body."""
 
-GRAVITY_EVERY = 4
-"""Ticks between two feed-forward computations: 62 Hz, in which gravity changes by less than 0.3 N m at full speed."""
+SLOWLY_EVERY = 4
+"""Ticks between two looks at what changes slowly: 62 Hz. Gravity changes by less than 0.3 N m in between at full
+speed; a motor that is switched off is checked by the driver before every frame too."""
 
 HANDS_EVERY = 3
 """Ticks between two hand commands: 83 Hz; the hands' own service runs at 100."""
@@ -51,12 +52,13 @@ def body_fault(body: BodyState) -> str:
 class ArmController:
     """`JointController` of the 26 joints, with gains and gravity feed-forward for the 14 body motors.
 
-    controller: the road itself. fault: why this body is not moved, or empty.
+    controller: the road itself. fault: why this body is not moved, or empty. measured: the 26 joints of the last tick.
     """
 
     def __init__(self, config: ControllerConfig, kinematics: Kinematics, dt_s: float = 1.0 / ARM_LOOP_HZ) -> None:
         self.controller = JointController(g1.OTHER, dt_s, config, shared=True)
         self.fault = ""
+        self.measured: JointState | None = None
         self._kinematics = kinematics
         self._torques = np.zeros(len(g1.OTHER))
         self._tick = 0
@@ -70,11 +72,14 @@ class ArmController:
         permit: Permit | None,
     ) -> ArmSetpoint | None:
         """The setpoint of this tick, or None where nothing is to be sent; times as in `JointController.tick`."""
-        self.fault = body_fault(body) if body is not None else ""
-        measured = measured_joints(body, hands) if not self.fault else None
-        if body is not None and self._tick % GRAVITY_EVERY == 0:
+        slowly = self._tick % SLOWLY_EVERY == 0
+        if body is not None and (slowly or self.controller.phase is Phase.IDLE):
+            self.fault = body_fault(body)
+        if body is not None and slowly:
             self._torques[:_N] = self._gravity(body)
-        command = self.controller.tick(now_s, monotonic_s, measured, permit, self._torques)
+        self.measured = measured_joints(body, hands)
+        usable = self.measured if not self.fault else None
+        command = self.controller.tick(now_s, monotonic_s, usable, permit, self._torques)
         self._tick += 1
         if command is None:
             return None

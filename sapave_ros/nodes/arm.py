@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sapave_ros import graph
-from sapave_ros.core.arm import ArmController, measured_joints
+from sapave_ros.core.arm import ArmController
 from sapave_ros.core.controller import ControllerConfig, Phase
 from sapave_ros.core.gate import STATE_STALE_AFTER_S
 from sapave_ros.core.kinematics import Kinematics
@@ -48,7 +48,6 @@ class ArmNode(ControlNode):
 
     def step(self, ros_s: float, monotonic_s: float) -> tuple[JointState | None, np.ndarray | None]:
         body, hands = self._driver.body_state(), self._driver.hand_state()
-        measured = measured_joints(body, hands)
         setpoint = self._arms.tick(ros_s, monotonic_s, body, hands, self.permit)
         if setpoint is not None:
             try:
@@ -60,6 +59,7 @@ class ArmNode(ControlNode):
                 self.get_logger().error(f"setpoint not sent: {error}", throttle_duration_sec=1.0)
         elif not self._driver.alive:
             raise UnitreeError("the SDK process is gone")
+        measured = self._arms.measured
         if measured is not None:
             self._state_s = measured.received_s
             if monotonic_s - measured.received_s > STATE_STALE_AFTER_S:
