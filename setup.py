@@ -39,8 +39,8 @@ setup(
         # Real rclpy and Fast DDS (Jazzy) as wheels, for machines without a ROS installation.
         "ros": ["ros-rclpy[fastrtps]==7.1.6", "ros-common-interfaces==5.3.6"],
         # The simulated G1. cyclonedds 11 never joins a robot's network (sapave_ros/drivers/unitree_sdk.py).
-        "sim": ["mujoco>=3.3", "cyclonedds==11.0.1", "matplotlib", "imageio", "imageio-ffmpeg", "tqdm", "psutil"],
-        "train": ["torch>=2.6", "onnx", "onnxscript", "tqdm", "mujoco>=3.3"],
+        "sim": ["mujoco>=3.17", "cyclonedds==11.0.1", "matplotlib", "imageio", "imageio-ffmpeg", "tqdm", "psutil"],
+        "train": ["torch>=2.6", "onnx", "onnxscript", "tqdm", "mujoco>=3.17"],
         "gpu": ["onnxruntime-gpu>=1.17"],
         "test": ["pytest", "pytest-timeout", "hypothesis", "transforms3d", "ruff", "mypy", "types-PyYAML", "types-psutil"],
     },

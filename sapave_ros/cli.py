@@ -53,6 +53,14 @@ def _move(args: argparse.Namespace) -> int:
     return 0
 
 
+def _arm(args: argparse.Namespace) -> int:
+    from sapave_ros.nodes.operator import session
+
+    with session() as operator:
+        print(operator.arm())
+    return 0
+
+
 def _call(service: str) -> Callable[[argparse.Namespace], int]:
     def run(args: argparse.Namespace) -> int:
         from sapave_ros.nodes.operator import session
@@ -97,9 +105,13 @@ def main(argv: list[str] | None = None) -> int:
     move.add_argument("joints", nargs="+", metavar="JOINT:=RAD", help="such as left_elbow_joint:=0.3")
     move.add_argument("--speed", type=float, default=0.4, help="of the joint that moves furthest [rad/s]")
     move.set_defaults(run=_move)
-    for name, service in (("arm", graph.ARM_SERVICE), ("disarm", graph.DISARM_SERVICE), ("reset", graph.RESET_SERVICE)):
+    for name, service, run in (
+        ("arm", graph.ARM_SERVICE, _arm),
+        ("disarm", graph.DISARM_SERVICE, _call(graph.DISARM_SERVICE)),
+        ("reset", graph.RESET_SERVICE, _call(graph.RESET_SERVICE)),
+    ):
         text = next(s.meaning for s in graph.SERVICES if s.name == service)
-        commands.add_parser(name, help=text).set_defaults(run=_call(service))
+        commands.add_parser(name, help=text).set_defaults(run=run)
     commands.add_parser("stop", help="emergency stop of the running graph").set_defaults(run=_stop)
 
     args, rest = parser.parse_known_args(argv)

@@ -93,6 +93,7 @@ DISARM_SERVICE = "/sapave/disarm"
 RESET_SERVICE = "/sapave/reset"
 
 CAMERA_HZ = 30.0
+INFERENCE_HZ = 7.5  # every fourth picture
 HEAD_LOOP_HZ = 100.0
 ARM_LOOP_HZ = 250.0
 PERMIT_HZ = 50.0
@@ -109,9 +110,9 @@ STREAMS: tuple[Stream, ...] = (
            0.2, "measured positions; each controller publishes its own joints"),
     Stream(INSTRUCTION, "std_msgs/String", ("*",), ("inference", "watchdog"), Qos.LATCHED, None, None,
            "what to do now; empty = nothing"),
-    Stream(HEAD_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("head", "watchdog"), Qos.COMMAND, 8.0,
-           1.0, "one action chunk of the neck: 2 joints"),
-    Stream(ARM_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("arm",), Qos.COMMAND, 8.0, None,
+    Stream(HEAD_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("head", "watchdog"), Qos.COMMAND,
+           INFERENCE_HZ, 1.0, "one action chunk of the neck: 2 joints"),
+    Stream(ARM_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("arm",), Qos.COMMAND, INFERENCE_HZ, None,
            "one action chunk of arms and hands: any of 26 joints"),
     Stream(HEAD_COMMAND, "sensor_msgs/JointState", ("head",), ("*",), Qos.SENSOR, 50.0, None,
            "positions commanded after the gate"),
@@ -121,7 +122,7 @@ STREAMS: tuple[Stream, ...] = (
            PERMIT_STALE_AFTER_S, "state, reason, and what each controller may do"),
     Stream(ESTOP, "std_msgs/Bool", ("*",), ("watchdog",), Qos.LATCHED, None, None,
            "true stops everything until a reset"),
-    Stream(GROUNDING, "sensor_msgs/Image", ("inference",), ("*",), Qos.SENSOR, 8.0, None,
+    Stream(GROUNDING, "sensor_msgs/Image", ("inference",), ("*",), Qos.SENSOR, INFERENCE_HZ, None,
            "mono8, where in the picture the policy sees what it was told; same stamp as its picture"),
     Stream(DIAGNOSTICS, "diagnostic_msgs/DiagnosticArray", ("watchdog", "inference", "head", "arm", "camera"), ("*",),
            Qos.EVENT, 1.0, None, "health and timing of every node"),

@@ -30,20 +30,19 @@ class Road:
 
     def __init__(self, operator: Operator, bringup: Bringup) -> None:
         self.operator, self.bringup = operator, bringup
-        self.state = ""
         self.reported: dict[str, dict[str, str]] = {}
         self._truth = TruthReader(bringup.options.run_dir / "truth")
         self._sequence = 0
         self._latest: Truth | None = None
-        ros.subscribe(operator, graph.stream(graph.PERMIT), self._on_permit)
         ros.subscribe(operator, graph.stream(graph.DIAGNOSTICS), self._on_diagnostics)
         self._publishers = {
             topic: ros.publisher(operator, graph.stream(topic))
             for topic in (graph.HEAD_INCREMENTS, graph.ARM_INCREMENTS)
         }
 
-    def _on_permit(self, msg) -> None:
-        self.state = ros.permit_from_msg(msg, 0.0).state
+    @property
+    def state(self) -> str:
+        return self.operator.state
 
     def _on_diagnostics(self, msg) -> None:
         for status in msg.status:
@@ -65,7 +64,7 @@ class Road:
     def arm(self) -> None:
         """ACTIVE, and both controllers in control."""
         if self.state != "ACTIVE":
-            self.operator.call(graph.ARM_SERVICE, PATIENCE_S)
+            self.operator.arm(PATIENCE_S)
         self.until(
             lambda: all(self.reported.get(f"sapave/{n}", {}).get("phase") == "ACTIVE" for n in ("head", "arm")),
             "both controllers in control",

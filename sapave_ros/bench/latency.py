@@ -84,7 +84,7 @@ def measure(duration_s: float, seed: int, options: Options) -> dict[str, Any]:
     try:
         with session() as operator:
             meter = Meter(operator)
-            operator.call(graph.ARM_SERVICE, timeout_s=15.0)
+            operator.arm()
             operator.say(INSTRUCTIONS[0])
             operator.wait(stop.is_set, WARM_UP_S)
             meter.start()

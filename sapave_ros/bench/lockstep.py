@@ -39,7 +39,7 @@ class Looker(Protocol):
 class LoopTiming:
     """inference_period_s, inference_delay_s (exposure to chunk): of the graph as measured [s]."""
 
-    inference_period_s: float = 4 / graph.CAMERA_HZ
+    inference_period_s: float = 1 / graph.INFERENCE_HZ
     inference_delay_s: float = 0.06
 
 

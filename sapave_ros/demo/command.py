@@ -96,9 +96,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _play(instruction: str, operator: Operator, monitor: Monitor, bringup: Bringup, stop: threading.Event) -> None:
     """Gives permission and the instruction, and prints what happens until it is decided."""
-    operator.wait(lambda: monitor.state == "STANDBY" or stop.is_set(), 10.0)
-    operator.call(graph.ARM_SERVICE)
-    operator.wait(lambda: stop.is_set() or monitor.state == "ACTIVE", 2.0)
+    operator.arm()
+    operator.wait(lambda: stop.is_set() or operator.state == "ACTIVE", 2.0)
     print(f'telling it: "{instruction}"', flush=True)
     monitor.begin()
     operator.say(instruction)

@@ -27,8 +27,6 @@ class Monitor:
     def __init__(self, operator: Operator, run_dir: Path, recording: Recording) -> None:
         self.recording = recording
         self.score = LookScore(LookCriterion())
-        self.state = "?"
-        self.reason = ""
         self.chunks = 0
         self.inference: dict[str, str] = {}
         self._operator = operator
@@ -41,7 +39,6 @@ class Monitor:
         self._sequences = {"truth": 0, "head": 0, "observer": 0}
         self._last_view_s = {"head": -np.inf, "observer": -np.inf}
         for topic, callback in (
-            (graph.PERMIT, self._on_permit),
             (graph.HEAD_COMMAND, self._on_command),
             (graph.HEAD_INCREMENTS, self._on_increments),
             (graph.GROUNDING, self._on_grounding),
@@ -72,7 +69,7 @@ class Monitor:
             self.recording.moments.append(
                 Moment(
                     time_s,
-                    self.state,
+                    self._operator.state,
                     truth.head,
                     self._commanded,
                     truth.angle_rad if known else None,
@@ -92,10 +89,6 @@ class Monitor:
         if frame.stamp_s >= self._last_view_s[name] + FILM_PERIOD_S * 0.9:
             self._last_view_s[name] = frame.stamp_s
             views.append((frame.stamp_s - self._began_s, frame.rgb))
-
-    def _on_permit(self, msg: Any) -> None:
-        permit = ros.permit_from_msg(msg, 0.0)
-        self.state, self.reason = permit.state, permit.reason
 
     def _on_command(self, msg: Any) -> None:
         positions = dict(zip(msg.name, msg.position, strict=True))

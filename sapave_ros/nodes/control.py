@@ -57,6 +57,7 @@ class ControlNode(Node):
         self._chunks: deque[ActionChunk] = deque(maxlen=MAX_PENDING_CHUNKS)
         self._wakes_s: deque[float] = deque(maxlen=round(10 * loop_hz))
         self._work_s: deque[float] = deque(maxlen=round(10 * loop_hz))
+        self._exposure_to_write_s: deque[float] = deque(maxlen=200)
         self._cpu = (time.monotonic(), time.process_time())
         self._said = ""
         self._joint_states = publisher(self, graph.stream(graph.JOINT_STATES))
@@ -99,12 +100,19 @@ class ControlNode(Node):
     def _tick(self, monotonic_s: float) -> None:
         ros_s = now_s(self)
         self._wakes_s.append(monotonic_s)
+        begun = []
         while self._chunks:
-            refusal = self.controller.offer(self._chunks.popleft(), ros_s)
-            if refusal is not None:
+            chunk = self._chunks.popleft()
+            refusal = self.controller.offer(chunk, ros_s)
+            if refusal is None:
+                begun.append(chunk.stamp_s)
+            else:
                 text = f"chunk refused: {refusal.fault.value}: {refusal.text}"
                 self.get_logger().warning(text, throttle_duration_sec=1.0)
         measured, written = self.step(ros_s, monotonic_s)
+        if begun and written is not None:
+            written_s = now_s(self)
+            self._exposure_to_write_s += [written_s - stamp_s for stamp_s in begun]
         self._say()
         if measured is not None and self._joints_due.due():
             stamp = ros_s - (monotonic_s - measured.received_s)
@@ -136,6 +144,7 @@ class ControlNode(Node):
         share = (cpu_s - self._cpu[1]) / max(wall_s - self._cpu[0], 1e-6)
         self._cpu = (wall_s, cpu_s)
         last = controller.last_refusal
+        exposure_ms = np.array(self._exposure_to_write_s) * 1e3
         values: dict[str, object] = {
             "phase": controller.phase.name,
             "holding": controller.holding,
@@ -145,6 +154,14 @@ class ControlNode(Node):
             "period_worst_ms": float(np.max(periods_ms)),
             "work_median_ms": float(np.median(work)) * 1e3 if len(work) else 0.0,
             "cpu_share": share,
+            **(
+                {
+                    "exposure_to_write_median_ms": float(np.median(exposure_ms)),
+                    "exposure_to_write_p99_ms": float(np.percentile(exposure_ms, 99)),
+                }
+                if len(exposure_ms)
+                else {}
+            ),
             "chunks_accepted": controller.accepted,
             "chunks_refused": controller.refused.total(),
             "last_refusal": f"{last.fault.value}: {last.text}" if last else "",

@@ -35,7 +35,9 @@ class InferenceParameters:
         doc="ONNX Runtime execution provider; auto: the fastest that this machine has",
     )
     threads: int = parameter(1, low=1, high=64, doc="threads of one inference on the CPU")
-    rate_hz: float = parameter(7.5, unit="Hz", low=0.5, high=60.0, doc="inferences per second, while told to act")
+    rate_hz: float = parameter(
+        graph.INFERENCE_HZ, unit="Hz", low=0.5, high=60.0, doc="inferences per second, while told to act"
+    )
 
 
 @dataclass

@@ -24,14 +24,23 @@ class OperatorError(RuntimeError):
 
 
 class Operator(Node):
-    """One person at the graph. Create it between `rclpy.init` and `rclpy.shutdown`, or use `session`."""
+    """One person at the graph. Create it between `rclpy.init` and `rclpy.shutdown`, or use `session`.
+
+    state, reason: of the newest permit.
+    """
 
     def __init__(self) -> None:
         super().__init__("operator")
         self._instruction = ros.publisher(self, graph.stream(graph.INSTRUCTION))
         self._estop = ros.publisher(self, graph.stream(graph.ESTOP))
+        self.state, self.reason = "unknown", ""
+        ros.subscribe(self, graph.stream(graph.PERMIT), self._on_permit)
         self._spinner = ros.make_executor()
         self._spinner.add_node(self)
+
+    def _on_permit(self, msg: Any) -> None:
+        permit = ros.permit_from_msg(msg, time.monotonic())
+        self.state, self.reason = permit.state, permit.reason
 
     def wait(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Spins until `done` or until the time is over; says which."""
@@ -53,6 +62,11 @@ class Operator(Node):
     def release_stop(self, timeout_s: float = 2.0) -> None:
         """Lets go of the emergency stop; the graph stays stopped until it is reset."""
         self._send(self._estop, lambda: Bool(data=False), graph.ESTOP, "watchdog", timeout_s)
+
+    def arm(self, timeout_s: float = 10.0) -> str:
+        """Gives permission to move, once every part has reported; returns the answer. Raises OperatorError."""
+        self.wait(lambda: self.state not in ("unknown", "STARTING"), timeout_s)
+        return self.call(graph.ARM_SERVICE, timeout_s)
 
     def move(self, increments: Mapping[str, float], speed_rad_s: float = 0.4, timeout_s: float = 5.0) -> float:
         """Sends one chunk by hand: joint name to the angle to move by [rad]. Returns how long it takes [s].
