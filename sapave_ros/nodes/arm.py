@@ -97,7 +97,7 @@ class ArmNode(ControlNode):
 
 
 def main() -> int:
-    return run("arm", ArmNode)
+    return run("arm", ArmNode, control=True)
 
 
 if __name__ == "__main__":

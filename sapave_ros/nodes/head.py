@@ -87,7 +87,7 @@ class HeadNode(ControlNode):
 
 
 def main() -> int:
-    return run("head", HeadNode)
+    return run("head", HeadNode, control=True)
 
 
 if __name__ == "__main__":

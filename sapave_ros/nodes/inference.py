@@ -13,7 +13,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
-from sapave_ros import graph
+from sapave_ros import graph, scheduling
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.core.observation import ObservationBuilder, ObservationParameters
 from sapave_ros.nodes import ros
@@ -145,6 +145,7 @@ class InferenceNode(Node):
             self._mail.notify()
 
     def _work(self) -> None:
+        scheduling.background()
         try:
             while True:
                 with self._mail:

@@ -22,6 +22,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from sapave_ros import scheduling
 from sapave_ros.graph import READY, Qos, Stream
 from sapave_ros.parameters import ParameterError, check, expected
 from sapave_ros.types import ActionChunk, Floats, Mode, Permit
@@ -280,8 +281,10 @@ class Loop:
             self.failed = error
 
 
-def run(name: str, make_node: Callable[[], Any], argv: list[str] | None = None) -> int:
+def run(name: str, make_node: Callable[[], Any], argv: list[str] | None = None, control: bool = False) -> int:
     """The life of a node's process: set up, say ready, spin until SIGINT or SIGTERM, close in order.
+
+    control: it moves joints or watches over those who do, and asks for the real-time class.
 
     A set-up error (a parameter, a device, a file) is one line on stderr and exit code 2. A node may carry
     `failure() -> str | None`: a reason to end the process with code 1, asked ten times a second.
@@ -289,6 +292,8 @@ def run(name: str, make_node: Callable[[], Any], argv: list[str] | None = None) 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    if control:  # before any thread is started: threads inherit it
+        scheduling.realtime()
     rclpy.init(args=argv if argv is not None else sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     node = None
     try:

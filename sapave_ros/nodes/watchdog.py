@@ -115,7 +115,7 @@ class WatchdogNode(Node):
 
 
 def main() -> int:
-    return run("watchdog", WatchdogNode)
+    return run("watchdog", WatchdogNode, control=True)
 
 
 if __name__ == "__main__":

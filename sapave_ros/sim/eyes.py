@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sapave_ros import g1
+from sapave_ros import g1, scheduling
 from sapave_ros.drivers.frame_ring import FrameRingWriter
 from sapave_ros.graph import CAMERA_HZ
 from sapave_ros.sim.rendering import HEAD_CAMERA, OBSERVER_CAMERA, Camera, SensorNoise
@@ -72,6 +72,7 @@ class Eyes:
         return ring
 
     def _run(self) -> None:
+        scheduling.background()
         try:
             world = World(self._scene)  # its own, because a graphics context belongs to its thread
             try:

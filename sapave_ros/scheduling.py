@@ -1,0 +1,33 @@
+"""Who gets the processor first: control before pictures and inference.
+
+A controller whose loop waits for a neural network is late. Control processes ask for the real-time class
+(SCHED_FIFO, as ros2_control does), which needs root or an `rtprio` limit; without it they stay as they are. Heavy
+threads lower their own priority, which needs no right at all.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+PRIORITY = 20
+"""Of the real-time class, 1..99: above all ordinary work, below the kernel's own threads (50)."""
+
+_BACKGROUND_NICE = 10
+
+
+def realtime(priority: int = PRIORITY) -> str:
+    """Moves this thread, and the threads and processes it starts from now on, into the real-time class.
+
+    Returns what is in force, for diagnostics.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    except PermissionError:
+        return "normal (no right to SCHED_FIFO: give the user an rtprio limit)"
+    return f"SCHED_FIFO {priority}"
+
+
+def background() -> None:
+    """Lets all others go before the calling thread."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BACKGROUND_NICE)
