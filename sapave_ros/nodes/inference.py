@@ -70,7 +70,7 @@ class InferenceNode(Node):
         self._closing = False
         self._failed: str | None = None
         self._reason = "no instruction"
-        self._published = self._reported = 0
+        self._published = self._reported = self._silent_reports = 0
         self._timing = _Timing()
 
         self._head = ros.publisher(self, graph.stream(graph.HEAD_INCREMENTS))
@@ -191,10 +191,11 @@ class InferenceNode(Node):
                 values[name] = statistics.median(series)
         inferring = self._published > self._reported
         self._reported = self._published
+        self._silent_reports = 0 if inferring or not self._instruction else self._silent_reports + 1
         message = "inferring" if inferring else self._reason
         level = DiagnosticStatus.OK if inferring or not self._instruction else DiagnosticStatus.WARN
         self._diagnostics.publish(ros.diagnostics(self, ros.status("sapave/inference", level, message, values)))
-        if level != DiagnosticStatus.OK:
+        if self._silent_reports > 1:  # one is the moment between the instruction and the first chunk
             self.get_logger().warning(f"no chunk: {message}", throttle_duration_sec=2.0)
 
     def failure(self) -> str | None:
