@@ -327,18 +327,31 @@ class FlowDecoder(nn.Module):
 # --- the whole --------------------------------------------------------------------------------------------
 
 
+def _places(h: int, w: int) -> Tensor:
+    """Where each token is in the picture, (T, 10): coordinates in -1..1, their sines and cosines; zeros for the scene.
+
+    The coordinates themselves are among them, so that tokens weighted by evidence carry the thing's centroid.
+    """
+    v, u = torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij")
+    at = torch.stack([u, v], -1).reshape(h * w, 2)
+    waves = [wave(torch.pi * n * at) for n in (1, 2) for wave in (torch.sin, torch.cos)]
+    return F.pad(torch.cat([at, *waves], dim=1), (0, 0, 0, 1))
+
+
 class SaPaVe(nn.Module):
     """See the module. After `freeze_backbone` only adapter, spatial encoder and decoders train."""
 
     head_scale_rad: Tensor
     other_scale_rad: Tensor
+    places: Tensor
 
     def __init__(self, config: Config):
         super().__init__()
         self.config = c = config
         self.backbone = BACKBONES[c.backbone](c)
         self.semantic = nn.Linear(self.backbone.width, c.d)
-        self.position = nn.Parameter(0.2 * torch.randn(c.grid[0] * c.grid[1] + 1, c.d))
+        self.place = nn.Linear(10, c.d)
+        self.register_buffer("places", _places(*c.grid), persistent=False)
         self.spatial = SpatialEncoder(c)
         self.proprioception = nn.Sequential(nn.Linear(len(g1.POLICY), c.d), nn.GELU(), nn.Linear(c.d, c.d))
         self.head_decoder = FlowDecoder(c, len(g1.HEAD))
@@ -359,7 +372,7 @@ class SaPaVe(nn.Module):
         the evidence, so that a decoder need not learn again where to attend; and the proprioception.
         """
         semantic, evidence = self.backbone(batch["rgb"], batch["words"])
-        hybrid = self.semantic(semantic) + self.position  # (B, T, d)
+        hybrid = self.semantic(semantic) + self.place(self.places)  # (B, T, d)
         if self.config.spatial:
             geometry = (batch[name] for name in ("depth_m", "intrinsics", "camera_in_torso", "present"))
             hybrid = hybrid + self.spatial(*geometry)
