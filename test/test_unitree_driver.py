@@ -133,6 +133,36 @@ def test_a_robot_that_is_not_ours_is_refused(body, said) -> None:
     assert said in stream(body).setpoint(setpoint(), 0.0, 0.0)
 
 
+ABSENT = [
+    BODY._replace(mode_machine=4),
+    BODY._replace(motor_mode=np.where(np.arange(29) == 20, 0, 1)),
+]
+
+
+@pytest.mark.parametrize("fault", ABSENT, ids=["mode_machine", "motor"])
+def test_a_robot_that_fails_in_our_hands_is_given_back(fault) -> None:
+    """A motor that dropped out while we had the arms made every setpoint refused, those of the release included:
+    the controller believed that it had let go, and the arms were held stiff for ever, whatever stop was pressed."""
+    s = stream()
+    sent(s.setpoint(setpoint(), 1.0, 0.0))
+    s.body = fault
+    soft = setpoint()
+    soft[KP] = 10.0
+    assert sent(s.setpoint(soft, 1.0, 0.004)).motors[15, KP] == 10.0
+    for i, weight in enumerate((0.9, 0.5, 0.0)):
+        assert sent(s.setpoint(soft, weight, 0.008 + 0.004 * i)).motors[29, Q] == pytest.approx(weight)
+    assert s.due_in(1.0) is None
+    for weight in (0.0, 0.1):  # and it is not taken again
+        assert isinstance(s.setpoint(setpoint(), weight, 1.0), str)
+
+
+def test_a_robot_that_fails_in_our_hands_is_not_taken_further() -> None:
+    s = stream()
+    sent(s.setpoint(setpoint(), 0.5, 0.0))
+    s.body = ABSENT[1]
+    assert "motors [20]" in s.setpoint(setpoint(), 0.51, 0.004)
+
+
 def test_missing_setpoints_become_a_hold_after_20_ms_and_a_setpoint_ends_it() -> None:
     s = stream()
     s.setpoint(setpoint(0.2), 0.8, 10.0)

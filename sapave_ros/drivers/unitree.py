@@ -122,6 +122,7 @@ class UnitreeArms:
         self._frame = LowStateFrame()
         self._body: tuple[int, BodyState] | None = None
         self._hands: tuple[int, JointState] | None = None
+        self._weight = 0.0  # of the last setpoint
         self._closed = False
         self._wait_until_ready(start_timeout_s)
 
@@ -213,7 +214,7 @@ class UnitreeArms:
         """Send one setpoint now. Does not block.
 
         Raises ValueError for a setpoint of wrong shape, with a non-finite value or outside the mechanical range, and
-        UnitreeError when the robot is not one that may be commanded or the SDK process is gone or stuck.
+        UnitreeError when the robot is not one that may be taken or the SDK process is gone or stuck.
         """
         if not self.alive:
             raise UnitreeError(f"the SDK process is gone (exit status {self._child.poll()}): no arm command was sent")
@@ -226,12 +227,13 @@ class UnitreeArms:
         refusal = self._table.setpoint_refusal(record["arm"], setpoint.weight)
         if refusal is not None:
             raise ValueError(f"setpoint: {refusal}")
-        body = self.body_state()
-        refusal = self._table.body_refusal(
-            None if body is None else unitree_stream.Body(body.mode_machine, body.motor_mode, body.positions)
-        )
-        if refusal is not None:
-            raise UnitreeError(refusal)
+        if unitree_stream.takes(self._weight, setpoint.weight):
+            body = self.body_state()
+            refusal = self._table.body_refusal(
+                None if body is None else unitree_stream.Body(body.mode_machine, body.motor_mode, body.positions)
+            )
+            if refusal is not None:
+                raise UnitreeError(refusal)
         record["has_hands"] = setpoint.hands is not None
         if setpoint.hands is not None:
             hands = np.asarray(setpoint.hands, dtype=np.float64)
@@ -242,6 +244,7 @@ class UnitreeArms:
         record["kind"] = unitree_shared.SETPOINT
         record["sent_s"] = time.monotonic()
         self._write()
+        self._weight = setpoint.weight
 
     def _write(self) -> None:
         try:

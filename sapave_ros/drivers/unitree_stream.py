@@ -79,6 +79,15 @@ class Table(NamedTuple):
         return None
 
 
+def takes(weight_before: float, weight: float) -> bool:
+    """Whether a setpoint takes something of the robot; else it only goes on or gives back what we have.
+
+    A robot that must not be commanded (a motor has dropped out, say) is not taken, but always given back: refusing
+    that too would hold the arms stiff against everyone who wants them released.
+    """
+    return weight_before == 0.0 or weight > weight_before
+
+
 class ArmStream:
     """Turns setpoints into frames for `rt/arm_sdk`. `done` once a release is complete."""
 
@@ -105,7 +114,9 @@ class ArmStream:
         """
         if self._release_from_s is not None:
             return "release in progress"
-        refusal = self.table.setpoint_refusal(arm, weight) or self.table.body_refusal(self.body)
+        refusal = self.table.setpoint_refusal(arm, weight)
+        if refusal is None and takes(self._weight, weight):
+            refusal = self.table.body_refusal(self.body)
         if refusal is not None:
             return refusal
         assert self.body is not None
