@@ -136,7 +136,7 @@ def config_from(plain: dict[str, Any]) -> Config:
 
 
 def _learning_rate(step: int, steps: int, peak: float) -> float:
-    warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+    warm = min(1.0, (step + 1) / min(WARM_UP_STEPS, 1 + steps // 10))
     return peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0))))
 
 
