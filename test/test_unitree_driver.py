@@ -163,6 +163,49 @@ def test_a_robot_that_fails_in_our_hands_is_not_taken_further() -> None:
     assert "motors [20]" in s.setpoint(setpoint(), 0.51, 0.004)
 
 
+STALL = st.lists(st.floats(0.0, 0.012) | st.floats(0.02, 1.0), min_size=150, max_size=150)
+
+
+@settings(deadline=None, max_examples=30)
+@given(gaps_s=STALL, direction=st.sampled_from([-1.0, 1.0]))
+def test_what_the_sender_did_while_this_process_stood_still_is_no_jump(gaps_s, direction) -> None:
+    """The controller moved on at full speed while the SDK process was stopped; its next frame was where the arms
+    should have been by then, up to half a radian away."""
+    s = stream()
+    s.setpoint(setpoint(0.0), 0.0, 0.0)
+    s.setpoint(setpoint(0.0), 1.0, 0.004)
+    now_s, positions, times = 0.004, [0.0], [0.004]
+    speed = 1.5 * direction
+    for gap_s in gaps_s:
+        now_s += gap_s
+        wanted = np.clip(speed * now_s, -1.0, 1.0)
+        positions.append(float(sent(s.setpoint(setpoint(wanted), 1.0, now_s)).motors[15, Q]))
+        times.append(now_s)
+    steps, gaps = np.abs(np.diff(positions)), np.diff(times)
+    assert steps.max() <= unitree_stream.MAX_SPEED_RAD_S * unitree_stream.HOLD_AFTER_S + 1e-6
+    free_s = unitree_stream.HOLD_AFTER_S
+    for begin in range(0, len(steps), 10):  # over any time the speed is kept, but for one burst
+        bound = unitree_stream.MAX_SPEED_RAD_S * (gaps[begin : begin + 10].sum() + free_s)
+        assert steps[begin : begin + 10].sum() <= bound + 1e-6
+    for _ in range(300):  # and it arrives
+        now_s += 0.004
+        end = sent(s.setpoint(setpoint(wanted), 1.0, now_s)).motors[15, Q]
+    assert end == pytest.approx(wanted, abs=1e-6)
+
+
+def test_setpoints_within_the_limits_pass_as_they_are() -> None:
+    """Late by up to 20 ms, several overtaken by the newest: what a busy machine does to 250 Hz."""
+    rng = np.random.default_rng(5)
+    assert g1.ARMS.column("velocity").max() * 1.02 < unitree_stream.MAX_SPEED_RAD_S
+    s = stream()
+    s.setpoint(setpoint(-1.0), 1.0, 0.0)
+    now_s = 0.0
+    for _ in range(60):
+        now_s += rng.uniform(0.002, unitree_stream.HOLD_AFTER_S)
+        q = -1.0 + 1.5 * now_s
+        assert sent(s.setpoint(setpoint(q), 1.0, now_s)).motors[15, Q] == np.float32(q)
+
+
 def test_missing_setpoints_become_a_hold_after_20_ms_and_a_setpoint_ends_it() -> None:
     s = stream()
     s.setpoint(setpoint(0.2), 0.8, 10.0)

@@ -22,6 +22,9 @@ else:  # started by path under the SDK's interpreter, where this folder is the i
 PERIOD_S = 0.004
 HOLD_AFTER_S = 0.020
 """Five missed setpoints: late enough to ride out a busy machine, early enough that nothing moves 0.03 rad on."""
+MAX_SPEED_RAD_S = 2.0
+"""No setpoint within the limits of the arms moves faster. Whatever does is the gap after this process or the pipe to
+it stood still, and is closed at this speed instead of in one frame."""
 SETTLE_S = 0.5
 """Hold before an unasked release, so that the arms stand still when the robot gets them back."""
 RELEASE_S = 2.0
@@ -101,6 +104,7 @@ class ArmStream:
         self._weight = 0.0
         self._waist = np.zeros(3)
         self._setpoint_s = 0.0
+        self._reach_s = 0.0  # how long the arms may move at full speed by now; at most HOLD_AFTER_S
         self._sent_s = 0.0
         self._release_from_s: float | None = None
         self._release_s = RELEASE_S
@@ -122,10 +126,23 @@ class ArmStream:
         assert self.body is not None
         if self._weight == 0.0:  # not engaged: the waist is where the robot put it
             self._waist = self.body.positions[WAIST].copy()
-        self._arm, self._weight = arm.copy(), float(weight)
+        self._arm, self._weight = self._within_reach(arm, now_s), float(weight)
         self._setpoint_s = now_s
         self.holding = False
         return self._encode(self._arm, self._weight, now_s)
+
+    def _within_reach(self, arm: np.ndarray, now_s: float) -> np.ndarray:
+        """The setpoint, as far on the way to it as the arms may have come since the last one; (5, 14)."""
+        arm = arm.copy()
+        if self._arm is None or self._weight == 0.0:  # the arms are not ours yet: nothing moves
+            self._reach_s = HOLD_AFTER_S
+            return arm
+        self._reach_s = min(self._reach_s + now_s - self._setpoint_s, HOLD_AFTER_S)
+        reach = MAX_SPEED_RAD_S * self._reach_s
+        before = self._arm[Q]
+        arm[Q] = np.clip(arm[Q], before - reach, before + reach)
+        self._reach_s -= float(np.abs(arm[Q] - before).max()) / MAX_SPEED_RAD_S
+        return arm
 
     def release(self, now_s: float, release_s: float = RELEASE_S, settle_s: float = 0.0) -> None:
         """Hand the arms back: hold for settle_s [s], then let the weight fall to 0 over release_s [s]. Irrevocable."""
