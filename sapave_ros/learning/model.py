@@ -15,6 +15,7 @@ backbone and losses are ours.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -29,10 +30,10 @@ PATCH = 8  # [px] stride of the backbone
 
 @dataclass(frozen=True)
 class Config:
-    """backbone: name in `BACKBONES`; a pretrained VLM is one more entry there. widths: channels at
-    stride 2, 4 and 8. blocks: residual blocks at stride 4 and 8. adapter_rank: 0 switches the camera
-    adapter off. spatial, decoupled: ablation switches of the paper's table. beta: most that real-time
-    chunking may pull per denoising step.
+    """backbone: name in `BACKBONES`; a pretrained VLM is one more entry there. widths: channels at stride 2, 4
+    and 8. blocks: residual blocks at stride 4 and 8. adapter_rank: 0 switches the camera adapter off; spatial: the
+    spatial encoder (rows of the paper's ablation table). beta: most that real-time chunking may pull per
+    denoising step.
     """
 
     name: str = "nano"
@@ -193,7 +194,7 @@ class FilmCnn(Backbone):
         return tokens, odds.reshape(-1, h, w)
 
 
-BACKBONES: dict[str, type[FilmCnn]] = {"film_cnn": FilmCnn}
+BACKBONES: dict[str, Callable[[Config], Backbone]] = {"film_cnn": FilmCnn}
 
 
 # --- spatial encoder --------------------------------------------------------------------------------------
