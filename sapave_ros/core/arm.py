@@ -17,7 +17,7 @@ HANDS_EXTRA_AGE_S = 0.15
 
 SLOWLY_EVERY = 4
 """Ticks between two looks at what changes slowly: 62 Hz. Gravity changes by less than 0.3 N m in between at full
-speed; a motor that is switched off is checked by the driver before every frame too."""
+speed; whether this is a body that may be taken is looked at in every tick until it is taken."""
 
 HANDS_EVERY = 3
 """Ticks between two hand commands: 83 Hz; the hands' own service runs at 100."""
@@ -73,7 +73,7 @@ class ArmController:
     ) -> ArmSetpoint | None:
         """The setpoint of this tick, or None where nothing is to be sent; times as in `JointController.tick`."""
         slowly = self._tick % SLOWLY_EVERY == 0
-        if body is not None and (slowly or self.controller.phase is Phase.IDLE):
+        if body is not None and (slowly or self.controller.phase in (Phase.IDLE, Phase.ENGAGING)):
             self.fault = body_fault(body)
         if body is not None and slowly:
             self._torques[:_N] = self._gravity(body)

@@ -164,6 +164,11 @@ class UnitreeArms:
         """Whether the SDK process runs and takes setpoints."""
         return not self._closed and self._child.poll() is None
 
+    @property
+    def weight(self) -> float:
+        """How much of the arms we have, 0 to 1, as last sent to the robot."""
+        return float(self._board.status["weight"])
+
     def body_state(self) -> BodyState | None:
         """The newest LowState_ with a correct frame check, None before the first."""
         if self._body is not None and self._body[0] == self._board.body.sequence:

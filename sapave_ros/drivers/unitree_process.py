@@ -182,6 +182,7 @@ class Process:
         status["sent_s"][slot] = now_s
         status["lateness_s"][slot] = lateness_s
         status["lateness_max_s"] = max(float(status["lateness_max_s"]), lateness_s)
+        status["weight"] = self.stream.weight
         status["frames_sent"] += 1
 
 

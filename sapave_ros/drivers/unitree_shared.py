@@ -41,6 +41,7 @@ STATUS = np.dtype(
         ("state_crc_errors", "<i8"),
         ("hand_frames_sent", "<i8"),
         ("lateness_max_s", "<f8"),
+        ("weight", "<f8"),  # of the last frame
         ("sent_s", "<f8", (RING,)),  # monotonic times of the last RING frames, index = frame number % RING
         ("lateness_s", "<f8", (RING,)),  # from the parent's write to our DDS write
     ]

@@ -111,6 +111,11 @@ class ArmStream:
         self._release_weight = 0.0
         self._final_frames = 0
 
+    @property
+    def weight(self) -> float:
+        """Of the last frame."""
+        return self._weight
+
     def setpoint(self, arm: np.ndarray, weight: float, now_s: float) -> bytes | str:
         """The frame to send at once, or, as text, why the setpoint is refused and the last one goes on.
 

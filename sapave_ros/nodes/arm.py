@@ -22,6 +22,9 @@ from sapave_ros.types import JointState
 SWITCH_INTERVAL_S = 0.0005
 """How long a callback may keep the interpreter from the control loop; Python's default is 5 ms, more than a tick."""
 
+HANDED_BACK_WITHIN_S = 0.5
+"""After the last setpoint of a release, the robot's side has to have seen weight 0 [s]."""
+
 
 @dataclass(frozen=True)
 class ArmParameters:
@@ -41,7 +44,7 @@ class ArmNode(ControlNode):
         self._arms = ArmController(config, Kinematics.from_urdf())
         self.controller = self._arms.controller
         self._driver = UnitreeArms(where.dds_domain, where.dds_interface, where.sdk_python or None)
-        self._refused_setpoints = 0
+        self._setpoint_s = -np.inf
         self._state_s = -np.inf
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self.loop.start()
@@ -49,16 +52,17 @@ class ArmNode(ControlNode):
     def step(self, ros_s: float, monotonic_s: float) -> tuple[JointState | None, np.ndarray | None]:
         body, hands = self._driver.body_state(), self._driver.hand_state()
         setpoint = self._arms.tick(ros_s, monotonic_s, body, hands, self.permit)
+        # A command that does not reach the robot is no command: whoever went on counting would believe in arms that
+        # are elsewhere, or released. The node ends instead, and the SDK process hands the arms back.
         if setpoint is not None:
-            try:
-                self._driver.send(setpoint)
-            except (UnitreeError, ValueError) as error:
-                if not self._driver.alive:
-                    raise
-                self._refused_setpoints += 1
-                self.get_logger().error(f"setpoint not sent: {error}", throttle_duration_sec=1.0)
+            self._driver.send(setpoint)
+            self._setpoint_s = monotonic_s
         elif not self._driver.alive:
             raise UnitreeError("the SDK process is gone")
+        elif self._driver.weight > 0.0 and monotonic_s - self._setpoint_s > HANDED_BACK_WITHIN_S:
+            raise UnitreeError(
+                f"the SDK process still has the arms with weight {self._driver.weight:.3f}: expected 0 after the release"
+            )
         measured = self._arms.measured
         if measured is not None:
             self._state_s = measured.received_s
@@ -82,7 +86,7 @@ class ArmNode(ControlNode):
             "holds_of_sdk_process": statistics.holds,
             "state_frames": statistics.state_frames,
             "state_crc_errors": statistics.state_crc_errors,
-            "setpoints_refused": self._refused_setpoints,
+            "setpoints_refused": statistics.refused,
         }
 
     def close(self) -> None:
