@@ -50,7 +50,7 @@ def test_a_setpoint_that_was_not_sent_ends_the_node(node, trouble) -> None:
     """It was logged, and the controller went on: through the chunk, through a release, alone."""
     node.step(0.0, 0.0)
     node._driver.trouble = trouble
-    with pytest.raises(type(trouble), match=str(trouble)[:20]):
+    with pytest.raises(type(trouble), match="stuck|9 rad"):
         node.step(0.004, 0.004)
 
 

@@ -108,8 +108,9 @@ class Process:
         self._reader.start()
         self._parent = os.getppid()
         self._stop_signal = 0
+        self._failure: Exception | None = None
         self._pending = b""
-        self._last_refusal = ""
+        self._last_said = ""
 
     def stop(self, number: int, _frame: object) -> None:
         """Signal handler: hold, then hand the arms back."""
@@ -119,17 +120,22 @@ class Process:
         """Until the arms are handed back. Returns the exit status."""
         while not self.stream.done:
             due_s = self.stream.due_in(time.monotonic())
-            source = [] if self._stdin_closed else [sys.stdin.fileno()]
+            source = [] if self._stdin_closed or self._failure else [sys.stdin.fileno()]
             ready, _, _ = select.select(source, [], [], IDLE_S if due_s is None else min(due_s, IDLE_S))
             if ready:
-                self._read_records()
+                try:
+                    self._read_records()
+                except Exception as error:  # whatever it is: the arms are not left in the middle of it
+                    log.exception("setpoints cannot be followed any more, the arms are handed back")
+                    self._failure = error
+            self._failure = self._failure or self._reader.error
             now_s = time.monotonic()
-            if self._stdin_closed or self._stop_signal or self._reader.error or os.getppid() != self._parent:
+            if self._stdin_closed or self._stop_signal or self._failure or os.getppid() != self._parent:
                 self.stream.release(now_s, settle_s=unitree_stream.SETTLE_S)
             if self.stream.due_in(now_s) == 0.0:
                 self._repeat(now_s)
-        if self._reader.error is not None:
-            log.error("reading the robot's state failed, arms handed back: %r", self._reader.error)
+        if self._failure is not None:
+            log.error("arms handed back after %r", self._failure)
             return 1
         return 0
 
@@ -154,9 +160,7 @@ class Process:
         frame = self.stream.setpoint(record["arm"], float(record["weight"]), time.monotonic())
         if isinstance(frame, str):
             status["refused"] += 1
-            if frame != self._last_refusal:
-                log.error("setpoint refused: %s", frame)
-                self._last_refusal = frame
+            self._say(f"setpoint refused: {frame}")
             return
         self._send(frame, float(record["sent_s"]))
         now_s = time.monotonic()
@@ -174,8 +178,17 @@ class Process:
         self._send(self.stream.repeat(now_s), None)
         self._board.status["hold_frames"] += 1
 
+    def _say(self, text: str) -> None:
+        if text != self._last_said:
+            log.error("%s", text)
+            self._last_said = text
+
     def _send(self, frame: bytes, written_s: float | None) -> None:
-        self._arms.write(frame)
+        try:
+            self._arms.write(frame)
+        except unitree_sdk.UnitreeError as error:  # the next frame may pass; without any, the arms would stay stiff
+            self._say(str(error))
+            return
         now_s, status = time.monotonic(), self._board.status
         slot = int(status["frames_sent"]) % unitree_shared.RING
         lateness_s = 0.0 if written_s is None else now_s - written_s

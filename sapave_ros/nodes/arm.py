@@ -61,7 +61,7 @@ class ArmNode(ControlNode):
             raise UnitreeError("the SDK process is gone")
         elif self._driver.weight > 0.0 and monotonic_s - self._setpoint_s > HANDED_BACK_WITHIN_S:
             raise UnitreeError(
-                f"the SDK process still has the arms with weight {self._driver.weight:.3f}: expected 0 after the release"
+                f"the SDK process still has the arms with weight {self._driver.weight:.3f}: expected 0 by now"
             )
         measured = self._arms.measured
         if measured is not None:

@@ -1,0 +1,120 @@
+"""The SDK process below every controller: whatever fails in it, the stream to the robot ends on weight 0."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sapave_ros import g1
+from sapave_ros.drivers import unitree_process, unitree_shared, unitree_stream
+from sapave_ros.drivers.unitree_cdr import LowCmdFrame, Q
+from sapave_ros.drivers.unitree_sdk import UnitreeError
+
+TABLE = unitree_stream.Table(
+    np.array([j.motor for j in g1.ARMS.joints]),
+    g1.ARMS.column("lower"),
+    g1.ARMS.column("upper"),
+    g1.MODE_MACHINES_29_DOF,
+)
+
+
+class Robot:
+    """What came through. fails: which writes do not, by number."""
+
+    def __init__(self, fails=lambda i: False) -> None:
+        self.weights: list[float] = []
+        self._fails, self._writes = fails, 0
+
+    def write(self, data: bytes) -> None:
+        self._writes += 1
+        if self._fails(self._writes):
+            raise UnitreeError("DDS write failed with code -10")
+        frame = LowCmdFrame()
+        frame.load(data)
+        self.weights.append(float(frame.motors[29, Q]))
+
+
+class Broken:
+    def write(self, data: bytes) -> None:
+        raise RuntimeError("a bug")
+
+
+@pytest.fixture
+def process(monkeypatch):
+    """The process with a pipe for its input and no DDS; on a clock that runs when it waits."""
+    clock = [100.0]
+    made = unitree_process.Process.__new__(unitree_process.Process)
+    made.stream = unitree_stream.ArmStream(TABLE)
+    made.stream.body = unitree_stream.Body(5, np.ones(29, np.uint8), np.zeros(29))
+    made._board = unitree_shared.Board(unitree_shared.Board.create())
+    made._arms, made._hands, made._hands_sent_s = Robot(), Robot(), 0.0
+    made._reader = SimpleNamespace(error=None)
+    made._parent, made._stop_signal, made._failure, made._pending = os.getppid(), 0, None, b""
+    made._last_said = ""
+    out, made.pipe = os.pipe()
+    os.set_blocking(out, False)
+
+    def select(sources, _w, _x, timeout_s):
+        clock[0] += max(timeout_s, 1e-4)
+        assert clock[0] < 200.0, "it never ends"
+        try:
+            made.waiting = os.read(out, 1 << 16) if sources else b""
+        except BlockingIOError:
+            return [], [], []
+        return sources, [], []
+
+    fake_os = SimpleNamespace(read=lambda *_: made.waiting, getppid=os.getppid)
+    monkeypatch.setattr(unitree_process, "os", fake_os)
+    monkeypatch.setattr(unitree_process, "select", SimpleNamespace(select=select))
+    monkeypatch.setattr(unitree_process, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(unitree_process.sys, "stdin", SimpleNamespace(fileno=lambda: 0))
+    yield made
+    os.close(out)
+
+
+def send(process, weight: float = 1.0, hands: bool = False) -> None:
+    record = np.zeros(1, unitree_shared.RECORD)
+    record["kind"], record["weight"], record["has_hands"] = unitree_shared.SETPOINT, weight, hands
+    os.write(process.pipe, record.tobytes())
+
+
+def ends_handed_back(weights: list[float]) -> None:
+    assert weights[0] == 1.0
+    assert np.all(np.diff(weights) <= 1e-6)
+    assert np.abs(np.diff(weights)).max() < 0.1
+    assert weights[-1] == 0.0
+
+
+def test_a_controller_that_is_gone(process) -> None:
+    send(process)
+    os.close(process.pipe)
+    assert process.run() == 0
+    ends_handed_back(process._arms.weights)
+
+
+def test_writes_that_fail_now_and_then(process) -> None:
+    """One failed DDS write ended the process on the spot: the arms stayed at the weight of the last frame."""
+    process._arms = Robot(fails=lambda i: i > 1 and i % 3 == 0)
+    send(process)
+    os.close(process.pipe)
+    assert process.run() == 0
+    ends_handed_back(process._arms.weights)
+
+
+def test_whatever_breaks_while_following(process) -> None:
+    process._hands = Broken()
+    send(process, hands=True)
+    assert process.run() == 1
+    ends_handed_back(process._arms.weights)
+    os.close(process.pipe)
+
+
+def test_a_state_reader_that_fails(process) -> None:
+    send(process)
+    process._reader.error = RuntimeError("take failed")
+    assert process.run() == 1
+    ends_handed_back(process._arms.weights)
+    os.close(process.pipe)
