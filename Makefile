@@ -1,9 +1,10 @@
-# make demo | test | lint need nothing but Python 3.10-3.13 and apt: each sets up what it uses in .venv.
+# make demo | test | lint | train need nothing but Python 3.10-3.13 and apt: each sets up what it uses in .venv.
 # A sourced ROS 2 installation is used where there is one; else ROS 2 comes as wheels from PyPI.
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check
 ARGS   ?=
 
 ifdef ROS_DISTRO
@@ -16,10 +17,13 @@ endif
 
 export MUJOCO_GL ?= egl
 
-.PHONY: demo test test-slow lint bench train clean apt
+.PHONY: demo dev test test-slow lint bench train clean apt
 
 demo: $(VENV)/.run
 	$(BIN)/sapave demo $(ARGS)
+
+# What tests and training need besides.
+dev: $(VENV)/.dev
 
 test: lint
 	$(BIN)/python -m pytest $(ARGS)
@@ -52,17 +56,21 @@ apt:
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit("PYTHON is %d.%d; expected 3.10 to 3.13: make PYTHON=python3.11 ..." % v)'
-	$(PYTHON) -m venv $(VENV_FLAGS) $(VENV)
+	@$(PYTHON) -m venv $(VENV_FLAGS) $(VENV) || { rm -rf $(VENV); echo "no virtual environment without it: sudo apt-get install python3-venv" >&2; exit 1; }
 
+# The pip of an old Python tries versions for minutes where a newer one finds them at once.
 # unitree_sdk2 pins cyclonedds 0.10.2, which has no wheel for Python > 3.10; the simulated robot speaks 11.
 $(VENV)/.run: setup.py | $(BIN)/python apt
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[$(ROS_EXTRA)sim]'
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps unitree-sdk2==1.0.1
+	@echo "setting up $(VENV): ROS 2 and the simulator as wheels; a few minutes the first time"
+	@$(PIP) -U pip
+	@$(PIP) -e '.[$(ROS_EXTRA)sim]'
+	@$(PIP) --no-deps unitree-sdk2==1.0.1
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(BIN)/python -m pip install -q --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[$(ROS_EXTRA)sim,train,test]'
+	@echo "setting up $(VENV): torch and the test tools; a few minutes the first time"
+	@$(PIP) torch==2.13.0
+	@$(PIP) -e '.[$(ROS_EXTRA)sim,train,test]'
 	@touch $@
 
 clean:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,24 +13,28 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO
 
+from sapave_ros.claims import ClaimedError, claim
 from sapave_ros.graph import READY
 from sapave_ros.plan import Options, Start, environment, plan
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0  # the arms' release takes 2 s; the rest is slack for a busy machine
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)  # loaded here: a child between fork and exec must not load anything
 
 
 class BringupError(RuntimeError):
     """The graph could not be started, or lost a process. The message names it and quotes its last lines."""
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """In the child before exec: SIGTERM when the parent dies, so that even SIGKILL of it leaves no orphan."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
 
 
 @dataclass
@@ -45,14 +49,21 @@ class _Running:
 class Bringup:
     """The processes of one graph.
 
-    echo: called with (process name, line) for every line that a process prints.
+    echo: called with (process name, line) for every line that a process prints; no more once it raises OSError
+    (nobody reads any longer). As a context manager it stops what it started.
     """
 
     def __init__(self, options: Options, echo: Callable[[str, str], None] = lambda name, line: None) -> None:
         self.options = options
         self._echo = echo
         self._running: list[_Running] = []
-        self._lock: IO[str] | None = None
+        self._claims: list[socket.socket] = []
+
+    def __enter__(self) -> Bringup:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     @property
     def pids(self) -> dict[str, int]:
@@ -87,26 +98,36 @@ class Bringup:
 
     def stop(self) -> None:
         """Stops all in reverse order, each given time to leave its device in order. Safe to call twice."""
+        if self._running:
+            self._say("bringup", "stopping: arms go back to the robot's own controller ...")
         for running in reversed(self._running):
             self._end(running)
         self._running.clear()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        for held in self._claims:
+            held.close()
+        self._claims.clear()
+
+    def _say(self, name: str, line: str) -> None:
+        try:
+            self._echo(name, line)
+        except OSError:  # whoever read it is gone; the logs go on, and so must the stopping
+            self._echo = lambda name, line: None
 
     def _claim(self) -> None:
-        directory = self.options.run_dir
-        directory.mkdir(parents=True, exist_ok=True)
-        self._lock = open(directory / "lock", "w")  # noqa: SIM115 held until stop
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            self._lock = None
-            raise BringupError(
-                f"ros_domain: {self.options.ros_domain} is in use by another run of sapave ({directory}); "
-                "stop it or give another ROS_DOMAIN_ID"
-            ) from None
+        options = self.options
+        others = {
+            "ros_domain": "--ros-domain of `sapave demo`, ROS_DOMAIN_ID elsewhere",
+            "dds_domain": "--dds-domain",
+            "run_dir": "--out of `sapave demo`, --run-dir of `sapave up`",
+        }
+        for field, how in others.items():
+            value = getattr(options, field)
+            try:
+                self._claims.append(claim(field, value.resolve() if field == "run_dir" else value))
+            except ClaimedError as error:
+                self.stop()
+                raise BringupError(f"{error}; stop that one or give another ({how})") from None
+        options.run_dir.mkdir(parents=True, exist_ok=True)
 
     def _spawn(self, item: Start, env: dict[str, str]) -> _Running:
         process = subprocess.Popen(
@@ -119,7 +140,9 @@ class Bringup:
             errors="replace",
             # Its own session: Ctrl-C in the terminal reaches bringup alone, which stops the rest in order.
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=partial(_die_with, os.getpid()),
+            # Inherited, so that what is claimed stays claimed until the last process has ended.
+            pass_fds=[held.fileno() for held in self._claims],
         )
         ready = threading.Event()
         tail: deque[str] = deque(maxlen=15)
@@ -135,7 +158,7 @@ class Bringup:
                         ready.set()
                         continue
                     tail.append(line)
-                    self._echo(item.name, line)
+                    self._say(item.name, line)
 
         reader = threading.Thread(target=read, name=f"read-{item.name}", daemon=True)
         reader.start()
@@ -160,7 +183,7 @@ class Bringup:
                 try:
                     process.wait(patience_s)
                 except subprocess.TimeoutExpired:
-                    self._echo(running.start.name, f"does not stop on {number.name}")
+                    self._say(running.start.name, f"does not stop on {number.name}")
         running.reader.join(1.0)
 
     def _obituary(self, running: _Running) -> str:
@@ -185,21 +208,25 @@ def install_stop_handler() -> threading.Event:
     return stop
 
 
+def remove_stop_handler() -> None:
+    """Nothing is left to be stopped in order: SIGINT and SIGTERM end the process again."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def up(options: Options) -> int:
     """`sapave up`: the graph in the foreground until Ctrl-C or until a process dies."""
     stop = install_stop_handler()
-    bringup = Bringup(options, echo=lambda name, line: print(f"{name:>10} | {line}", flush=True))
     try:
-        bringup.start(stop)
-        print(f"up: {', '.join(f'{name} ({pid})' for name, pid in bringup.pids.items())}", flush=True)
-        print("'sapave arm' gives permission, 'sapave say TEXT' tells what to do; Ctrl-C stops.", flush=True)
-        while not stop.wait(0.1):
-            bringup.check()
-        return 0
+        with Bringup(options, echo=lambda name, line: print(f"{name:>10} | {line}", flush=True)) as bringup:
+            bringup.start(stop)
+            print(f"up: {', '.join(f'{name} ({pid})' for name, pid in bringup.pids.items())}", flush=True)
+            print("'sapave arm' gives permission, 'sapave say TEXT' tells what to do; Ctrl-C stops.", flush=True)
+            while not stop.wait(0.1):
+                bringup.check()
     except BringupError as error:
         if stop.is_set():
             return 0
-        print(f"sapave: {error}", file=sys.stderr, flush=True)
+        print(f"sapave: error: {error}", file=sys.stderr, flush=True)
         return 1
-    finally:
-        bringup.stop()
+    return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,13 +26,22 @@ _BENCHES = {
     "latency": ("sapave_ros.bench.latency", "rates, latencies and CPU of the real processes"),
     "tick": ("sapave_ros.bench.tick", "cost of one 250 Hz tick, ours against plain SDK calls"),
 }
+DISCOVERY_S = 10.0
+"""How long to look for the graph. It takes a fraction of a second, and seconds on a busy machine."""
+
+# What may be missing where the package was installed without an extra.
+_MISSING = (
+    ({"torch", "onnx", "onnxscript"}, "; training needs more: `make dev`, or pip install '.[train]'"),
+    ({"mujoco", "cyclonedds", "imageio", "matplotlib", "psutil"}, "; the simulation needs pip install '.[sim]'"),
+    ({"rclpy", "std_msgs", "std_srvs"}, "; source a ROS 2 installation, or pip install '.[ros]'"),
+)
 
 
 def _say(args: argparse.Namespace) -> int:
     from sapave_ros.nodes.operator import session
 
     with session() as operator:
-        operator.say(args.instruction)
+        operator.say(args.instruction, DISCOVERY_S)
     return 0
 
 
@@ -48,7 +58,7 @@ def _move(args: argparse.Namespace) -> int:
         if not separator:
             raise ValueError(f"{item!r}; expected JOINT:=RAD, such as left_elbow_joint:=0.3")
     with session() as operator:
-        duration_s = operator.move(increments, args.speed)
+        duration_s = operator.move(increments, args.speed, DISCOVERY_S)
     print(f"sent: {', '.join(args.joints)} over {duration_s:.1f} s")
     return 0
 
@@ -61,12 +71,21 @@ def _arm(args: argparse.Namespace) -> int:
     return 0
 
 
+def _reset(args: argparse.Namespace) -> int:
+    from sapave_ros.nodes.operator import session
+
+    with session() as operator:
+        operator.release_stop(DISCOVERY_S)
+        print(operator.call(graph.RESET_SERVICE, DISCOVERY_S))
+    return 0
+
+
 def _call(service: str) -> Callable[[argparse.Namespace], int]:
     def run(args: argparse.Namespace) -> int:
         from sapave_ros.nodes.operator import session
 
         with session() as operator:
-            print(operator.call(service))
+            print(operator.call(service, DISCOVERY_S))
         return 0
 
     return run
@@ -76,7 +95,7 @@ def _stop(args: argparse.Namespace) -> int:
     from sapave_ros.nodes.operator import session
 
     with session() as operator:
-        operator.stop_now()
+        operator.stop_now(DISCOVERY_S)
     print(f"emergency stop sent; 'sapave reset' clears it ({graph.RESET_SERVICE})")
     return 0
 
@@ -108,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
     for name, service, run in (
         ("arm", graph.ARM_SERVICE, _arm),
         ("disarm", graph.DISARM_SERVICE, _call(graph.DISARM_SERVICE)),
-        ("reset", graph.RESET_SERVICE, _call(graph.RESET_SERVICE)),
+        ("reset", graph.RESET_SERVICE, _reset),
     ):
         text = next(s.meaning for s in graph.SERVICES if s.name == service)
         commands.add_parser(name, help=text).set_defaults(run=run)
@@ -124,7 +143,17 @@ def main(argv: list[str] | None = None) -> int:
         if rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         return int(args.run(args))
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
+    except BrokenPipeError:  # `sapave ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ModuleNotFoundError as error:
+        hint = next((text for names, text in _MISSING if (error.name or "").split(".")[0] in names), "")
+        print(f"sapave: error: {error}{hint}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        print(f"sapave: error: {error}", file=sys.stderr)
+        return 1
+    except (ValueError, OSError, ImportError) as error:
         print(f"sapave: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -20,6 +20,15 @@ MAX_DOMAIN = 101
 """Highest DDS domain id whose ports stay below Linux' ephemeral range (ROS 2 documentation, "The ROS_DOMAIN_ID")."""
 
 
+def ros_domain_of_environment() -> int:
+    """ROS_DOMAIN_ID, 0 where it is not set. Raises ParameterError where it is not a number."""
+    text = os.environ.get("ROS_DOMAIN_ID") or "0"
+    try:
+        return int(text)
+    except ValueError:
+        raise ParameterError(f"ROS_DOMAIN_ID: {text!r}; expected 0..{MAX_DOMAIN}") from None
+
+
 @dataclass(frozen=True)
 class Options:
     """One start of the graph.
@@ -30,7 +39,7 @@ class Options:
     """
 
     sim: bool
-    ros_domain: int = field(default_factory=lambda: int(os.environ.get("ROS_DOMAIN_ID", "0")))
+    ros_domain: int = field(default_factory=ros_domain_of_environment)
     dds_domain: int = 1
     run_dir: Path = Path()
     params_file: Path | None = None
@@ -43,9 +52,7 @@ class Options:
             if not 0 <= value <= MAX_DOMAIN:
                 raise ParameterError(f"{name}: {value}; expected 0..{MAX_DOMAIN}")
         if self.ros_domain == self.dds_domain:
-            raise ParameterError(
-                f"dds_domain: {self.dds_domain} is also the ROS domain; expected another one (set ROS_DOMAIN_ID)"
-            )
+            raise ParameterError(f"dds_domain: {self.dds_domain} is also the ROS domain; expected two different ones")
         if self.params_file is not None and not self.params_file.is_file():
             raise ParameterError(f"params_file: {self.params_file} is not a file")
         unknown = set(self.overrides) - {p.name for p in graph.PROCESSES if p.ros}

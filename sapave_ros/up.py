@@ -30,19 +30,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-dir", type=Path, default=Path(), help="where sockets, rings and logs are kept")
     parser.add_argument("--params-file", type=Path, help="YAML with parameters of the nodes")
     parser.add_argument("--set", action="append", default=[], metavar="NODE.PARAMETER:=VALUE", help="one parameter")
-    parser.add_argument("--seed", type=int, help="scene of the simulated robot")
+    parser.add_argument("--seed", type=int, default=3, help="which room the simulated robot stands in")
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs until Ctrl-C (exit code 0) or until a process dies (1)."""
     domain = args.dds_domain if args.dds_domain is not None else (1 if args.sim else 0)
-    return up(
-        Options(
-            sim=args.sim,
-            dds_domain=domain,
-            run_dir=args.run_dir,
-            params_file=args.params_file,
-            overrides=overrides(args.set),
-            sim_arguments=() if args.seed is None else ("--seed", str(args.seed)),
-        )
+    options = Options(
+        sim=args.sim,
+        dds_domain=domain,
+        run_dir=args.run_dir,
+        params_file=args.params_file,
+        overrides=overrides(args.set),
+        sim_arguments=("--seed", str(args.seed)),
     )
+    if args.sim:
+        from sapave_ros.sim.scene import demo_scene
+
+        print(f"room {args.seed}: {', '.join(demo_scene(args.seed).names)}", flush=True)
+    return up(options)

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 
 from sapave_ros import graph
 from sapave_ros.bench.criteria import LookCriterion
-from sapave_ros.bringup import Bringup, BringupError, install_stop_handler
+from sapave_ros.bringup import Bringup, BringupError, install_stop_handler, remove_stop_handler
 from sapave_ros.cli import json_argument
 from sapave_ros.demo.film import Recording, write_plot, write_video
 from sapave_ros.demo.monitor import Monitor
@@ -27,6 +28,7 @@ from sapave_ros.sim.scene import demo_scene
 
 LONGEST_S = 12.0
 LINGER_S = 1.0
+ARM_WITHIN_S = 10.0
 LINE_EVERY_S = 0.5
 
 
@@ -54,8 +56,7 @@ def run(args: argparse.Namespace) -> int:
     target = named_object(args.instruction)
     scene = demo_scene(args.seed, target) if target else demo_scene(args.seed)
     arguments = ["--seed", str(args.seed), *([] if args.no_video else ["--observer"])]
-    if target:
-        arguments += ["--target", " ".join(target)]
+    arguments += ["--target", " ".join(target or ())]
     run_dir = args.out.resolve() / "run"
     options = Options(
         sim=True,
@@ -70,52 +71,61 @@ def run(args: argparse.Namespace) -> int:
 
     print(f"room {args.seed}: {', '.join(scene.names)}")
     if target is None:
-        print("the instruction names no colour and kind of the simulated world, so nobody can say whether it was done")
+        print("the instruction names no colour and kind of the simulated world, so nobody judges what happens")
     print("starting the simulated G1 and the graph ...", flush=True)
     stop = install_stop_handler()
-    bringup = Bringup(options, echo=lambda name, line: print(f"{name:>10} | {line}", flush=True))
     started_s = time.monotonic()
     monitor = None
     try:
-        bringup.start(stop)
-        print(f"up after {time.monotonic() - started_s:.1f} s: {', '.join(bringup.pids)}", flush=True)
-        with session() as operator:
-            monitor = Monitor(operator, run_dir, recording)
-            _play(args.instruction, operator, monitor, bringup, stop)
-    except (BringupError, OperatorError):
+        with Bringup(options, echo=lambda name, line: print(f"{name:>10} | {line}", flush=True)) as bringup:
+            bringup.start(stop)
+            print(f"up after {time.monotonic() - started_s:.1f} s: {', '.join(bringup.pids)}", flush=True)
+            with session() as operator:
+                monitor = Monitor(operator, run_dir, recording)
+                _play(args.instruction, operator, monitor, bringup, stop)
+    except (BringupError, OperatorError) as error:
         if not stop.is_set():
-            raise
-    finally:
-        print("stopping: arms back to the robot's own controller ...", flush=True)
-        bringup.stop()
+            print(f"sapave: error: {error}", file=sys.stderr)
+            return 2
     if stop.is_set() or monitor is None:
         print("stopped by hand")
         return 130
+    remove_stop_handler()
     return _finish(args, monitor, target)
 
 
 def _play(instruction: str, operator: Operator, monitor: Monitor, bringup: Bringup, stop: threading.Event) -> None:
     """Gives permission and the instruction, and prints what happens until it is decided."""
+    operator.wait(lambda: stop.is_set() or operator.state not in ("unknown", "STARTING"), ARM_WITHIN_S)
+    if stop.is_set():
+        return
     operator.arm()
     operator.wait(lambda: stop.is_set() or operator.state == "ACTIVE", 2.0)
     print(f'telling it: "{instruction}"', flush=True)
+    operator.say("")  # until the policy listens, the clock does not run
     monitor.begin()
     operator.say(instruction)
     next_line_s = 0.0
     decided_s: float | None = None
+    state = operator.state
     while not stop.is_set():
         operator.wait(stop.is_set, 0.02)
         bringup.check()
         decided = monitor.poll()
+        if operator.state != state:
+            state = operator.state
+            print(f"{'':6}   the watchdog says {state}: {operator.reason}", flush=True)
         elapsed_s = monitor.elapsed_s
         if elapsed_s >= next_line_s and monitor.recording.moments:
-            next_line_s += LINE_EVERY_S
+            next_line_s = elapsed_s - elapsed_s % LINE_EVERY_S + LINE_EVERY_S
             print(_line(monitor), flush=True)
         if decided and decided_s is None:
             decided_s = elapsed_s
         # A moment longer than the decision, so that the film does not end on it.
         if elapsed_s > LONGEST_S or (decided_s is not None and elapsed_s > decided_s + LINGER_S):
             break
+    if state == "HOLD":
+        monitor.recording.held = operator.reason
     operator.say("")
     operator.call(graph.DISARM_SERVICE)
 
@@ -139,12 +149,16 @@ def _line(monitor: Monitor) -> str:
 def _finish(args: argparse.Namespace, monitor: Monitor, target: tuple[str, str] | None) -> int:
     """Verdict, files, figures."""
     score, recording = monitor.score, monitor.recording
+    if not recording.moments:
+        raise RuntimeError(f"the simulated robot showed nothing; see {args.out / 'run' / 'sim.log'}")
     if target is None:
         recording.verdict = "not judged"
     elif score.success:
         recording.verdict = f"found and held after {score.reached_s:.1f} s"
     else:
         recording.verdict = f"not found within {score.criterion.time_limit_s:g} s"
+    if recording.held:
+        print(f"the watchdog held the robot still: {recording.held}")
     print(f"verdict: {recording.verdict}")
     args.out.mkdir(parents=True, exist_ok=True)
     files = [args.out / "demo.png"]

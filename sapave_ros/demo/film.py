@@ -41,7 +41,7 @@ class Moment:
 
 @dataclass
 class Recording:
-    """Everything that the film and the plot are made of."""
+    """Everything that the film and the plot are made of. held: why the robot stood still at the end, if it did."""
 
     instruction: str
     max_angle_rad: float
@@ -51,6 +51,7 @@ class Recording:
     heat: list[tuple[float, NDArray[np.uint8]]] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     verdict: str = ""
+    held: str = ""
 
 
 def write_video(recording: Recording, path: Path) -> None:
