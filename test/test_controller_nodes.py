@@ -380,6 +380,25 @@ def test_watchdog_gives_the_permit_only_while_everything_is_fresh(person, start)
     assert "ACTIVE -> HOLD: /camera/color/camera_info" in node.text
 
 
+@pytest.mark.parametrize("reliability", ["RELIABLE", "BEST_EFFORT"])
+def test_a_stop_is_heard_however_it_is_sent(person, start, reliability) -> None:
+    """`ros2 topic pub` and most drivers offer no latched messages: ROS did not connect them, and nothing stopped."""
+    from rclpy.qos import QoSProfile, ReliabilityPolicy
+    from std_msgs.msg import Bool
+
+    start("watchdog").ready()
+    stop = person.node.create_publisher(
+        Bool, graph.ESTOP, QoSProfile(depth=10, reliability=ReliabilityPolicy[reliability])
+    )
+
+    def state() -> str:
+        stop.publish(Bool(data=True))
+        received = person.received[graph.PERMIT]
+        return person.ros.permit_from_msg(received[-1], 0.0).state if received else ""
+
+    assert until(lambda: state() == "ESTOP", 10.0)
+
+
 def simulate_body(domain: int) -> None:
     """The simulated body behind DDS until SIGTERM; then one line of JSON about what it was told."""
     from sapave_ros.sim.stage import TIMESTEP_S

@@ -62,6 +62,18 @@ def subscribe(node: Node, stream: Stream, callback: Callable[[Any], None]) -> An
     return node.create_subscription(message_type(stream), stream.topic, callback, qos(stream))
 
 
+def subscribe_to_anyone(node: Node, stream: Stream, callback: Callable[[Any], None]) -> None:
+    """As `subscribe`, and also to publishers that offer less than the stream's QoS, which ROS would not connect.
+
+    What `ros2 topic pub` or a driver sends by default is volatile or best effort. The callback may hear a message
+    more than once.
+    """
+    subscribe(node, stream, callback)
+    for reliability in (ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT):
+        plain = QoSProfile(depth=10, reliability=reliability)
+        node.create_subscription(message_type(stream), stream.topic, callback, plain)
+
+
 def parameters(node: Node, kind: type[T]) -> T:
     """Declare the fields of a dataclass (see `sapave_ros.parameters`) as ROS parameters and read them.
 
