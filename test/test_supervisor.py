@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sapave_ros.core.supervisor import MODES, TABLE, Event, State, Supervisor
+from sapave_ros.core.health import watches_of_table
+from sapave_ros.core.supervisor import BLIND_AFTER_S, MODES, TABLE, Event, State, Supervisor
 from sapave_ros.types import Mode
 
 ALL = [(s, e) for s in State for e in Event]
@@ -92,6 +93,27 @@ def test_a_lost_stream_holds_and_its_return_does_not_resume() -> None:
     assert supervisor.state is State.HOLD
     assert supervisor.request(Event.ARM, 4.0)[0]
     assert supervisor.state is State.ACTIVE
+
+
+def test_a_watchdog_that_stood_still_does_not_resume() -> None:
+    """Stopped for seconds while ACTIVE, it came back, found everything fresh and gave the permit again by itself."""
+    supervisor = ready()
+    assert supervisor.request(Event.ARM, 1.0)[0]
+    now_s = 1.0
+    for gap_s in (0.02, 0.1, BLIND_AFTER_S - 0.01, 0.02):
+        now_s += gap_s
+        supervisor.watch("", now_s)
+        assert supervisor.state is State.ACTIVE
+    supervisor.watch("", now_s + 5.0)
+    assert supervisor.state is State.HOLD
+    assert "stood still for 5.00 s" in supervisor.reason
+    supervisor.watch("", now_s + 5.02)
+    assert supervisor.state is State.HOLD
+    assert supervisor.request(Event.ARM, now_s + 5.02)[0]
+
+
+def test_no_stream_may_go_stale_sooner_than_the_watchdog_counts_as_blind() -> None:
+    assert min(w.stale_after_s for w in watches_of_table()) >= BLIND_AFTER_S
 
 
 def test_estop_is_latched_until_released_and_reset() -> None:

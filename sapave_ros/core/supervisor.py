@@ -11,6 +11,10 @@ from enum import Enum
 from sapave_ros.types import Mode
 
 
+BLIND_AFTER_S = 0.2
+"""Without a look at the streams for this long [s], the shortest staleness bound there is, one may have died unseen."""
+
+
 class State(Enum):
     """Where the whole system stands."""
 
@@ -97,6 +101,7 @@ class Supervisor:
         self.state, self.reason, self.since_s = State.STARTING, "just started", now_s
         self.estop_pressed = False
         self._stale = "nothing has been watched yet"
+        self._watched_s = now_s
 
     @property
     def modes(self) -> tuple[Mode, Mode]:
@@ -104,8 +109,14 @@ class Supervisor:
         return MODES[self.state]
 
     def watch(self, stale: str, now_s: float) -> None:
-        """Tell what is missing or too old now, for people; empty when everything is fresh."""
-        self._stale = stale
+        """Tell what is missing or too old now, for people; empty when everything is fresh.
+
+        A watchdog that stood still held everybody (permits went stale) and comes back as it was: that would set
+        the robot in motion without a person, so it counts as a lost stream.
+        """
+        self._stale, blind_s, self._watched_s = stale, now_s - self._watched_s, now_s
+        if blind_s > BLIND_AFTER_S and not stale:
+            self._apply(Event.STALE, f"the watchdog itself stood still for {blind_s:.2f} s", now_s)
         self._apply(Event.STALE if stale else Event.FRESH, stale or Event.FRESH.value, now_s)
 
     def estop(self, pressed: bool, now_s: float) -> None:
