@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sapave_ros import g1
 from sapave_ros.core.chunk import ChunkFault
-from sapave_ros.core.controller import ControllerConfig, JointController, Phase
+from sapave_ros.core.controller import ControllerConfig, JointController, Phase, in_order
 from sapave_ros.core.gate import Reason
 from sapave_ros.types import ActionChunk, JointState, Mode, Permit
 
@@ -165,6 +165,29 @@ def test_head_has_no_weight_to_ramp() -> None:
     assert command is not None
     assert command.weight == 1.0
     assert rig.controller.phase is Phase.ACTIVE
+
+
+def permit(sequence: int, mode: Mode) -> Permit:
+    return Permit(MONO0, sequence, "STATE", "because", mode, mode)
+
+
+@pytest.mark.parametrize(("before", "sequence"), [(None, -1), (7, 7), (7, 6), (7, 0), (7, -1)])
+def test_a_permit_out_of_order_moves_nothing_and_drops_nothing(before, sequence) -> None:
+    """An old permit that is sent again counted as fresh."""
+    last = None if before is None else permit(before, Mode.HOLD)
+    for mode in Mode:
+        counts = in_order(last, permit(sequence, mode))
+        assert counts.mode_head is counts.mode_arms is (Mode.DAMP if mode is Mode.DAMP else Mode.HOLD)
+        assert f"permit {sequence} after" in counts.reason
+        # A watchdog that started anew is obeyed from its second permit on.
+        assert in_order(counts, permit(sequence + 1, mode)).mode_arms is mode
+
+
+@pytest.mark.parametrize(("before", "sequence"), [(None, 0), (None, 900), (7, 8), (7, 80)])
+def test_permits_in_order_count_as_they_are(before, sequence) -> None:
+    last = None if before is None else permit(before, Mode.HOLD)
+    for mode in Mode:
+        assert in_order(last, permit(sequence, mode)) == permit(sequence, mode)
 
 
 @both

@@ -10,7 +10,7 @@ Arms are shared with the robot's own controller through a weight; the ramps in a
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -60,6 +60,20 @@ class ControllerConfig:
     damp_s: float = parameter(
         0.5, unit="s", low=0.3, high=5.0, doc="arms: stiffness falls to 0 in this time when damping"
     )
+
+
+def in_order(before: Permit | None, permit: Permit) -> Permit:
+    """The permit as it counts after the one before: out of order, it gives nobody leave to move and drops nobody's arms.
+
+    A sequence that is missing or does not rise is an old permit, a second watchdog, or one that started anew, whose
+    next permit counts as it is. A stop is a stop in any order.
+    """
+    if permit.sequence > (-1 if before is None else before.sequence):
+        return permit
+    head, arms = (mode if mode is Mode.DAMP else Mode.HOLD for mode in (permit.mode_head, permit.mode_arms))
+    after = "nothing" if before is None else str(before.sequence)
+    reason = f"permit {permit.sequence} after {after}: expected a rising sequence"
+    return replace(permit, reason=reason, mode_head=head, mode_arms=arms)
 
 
 class Phase(Enum):

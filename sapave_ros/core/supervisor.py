@@ -10,7 +10,6 @@ from enum import Enum
 
 from sapave_ros.types import Mode
 
-
 BLIND_AFTER_S = 0.2
 """Without a look at the streams for this long [s], the shortest staleness bound there is, one may have died unseen."""
 

@@ -11,7 +11,7 @@ from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
 
 from sapave_ros import graph
-from sapave_ros.core.controller import JointController
+from sapave_ros.core.controller import JointController, in_order
 from sapave_ros.graph import Stream
 from sapave_ros.nodes.ros import (
     Loop,
@@ -87,7 +87,7 @@ class ControlNode(Node):
     # ---- ROS callbacks: main thread ----
 
     def _on_permit(self, msg: DiagnosticStatus) -> None:
-        self.permit = permit_from_msg(msg, time.monotonic())
+        self.permit = in_order(self.permit, permit_from_msg(msg, time.monotonic()))
 
     def _on_increments(self, msg: JointTrajectory) -> None:
         try:
