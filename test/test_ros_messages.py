@@ -72,6 +72,13 @@ def test_a_permit_that_is_not_understood_moves_nothing(values):
     assert permit.mode_arms is not Mode.MOVE
 
 
+@pytest.mark.parametrize("sequence", ["²", "", "-3", "1.5", "٣", "9" * 5000])
+def test_a_permit_with_any_sequence_is_a_permit(sequence):
+    """A digit that is no number ended the node that read it."""
+    permit = ros.permit_from_msg(DiagnosticStatus(values=[KeyValue(key="sequence", value=sequence)]), 0.0)
+    assert permit.sequence in (-1, 3)
+
+
 @pytest.mark.parametrize(
     ("image", "encoding"),
     [

@@ -186,10 +186,13 @@ def permit_from_msg(msg: DiagnosticStatus, received_s: float) -> Permit:
         except ValueError:
             return Mode.HOLD
 
-    sequence = values.get("sequence", "")
+    try:
+        sequence = max(-1, int(values.get("sequence", "")))
+    except ValueError:
+        sequence = -1
     return Permit(
         received_s,
-        int(sequence) if sequence.isdigit() else -1,
+        sequence,
         values.get("state", "unknown"),
         values.get("reason", msg.message),
         mode("mode_head"),
