@@ -177,7 +177,8 @@ class Bringup:
 
     def _end(self, running: _Running) -> None:
         process = running.process
-        for number, patience_s in ((signal.SIGINT, STOP_TIMEOUT_S), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
+        # Not SIGINT: to a process that still imports its modules it is an exception out of nowhere.
+        for number, patience_s in ((signal.SIGTERM, STOP_TIMEOUT_S), (signal.SIGKILL, 2.0)):
             if process.poll() is None:
                 process.send_signal(number)
                 try:

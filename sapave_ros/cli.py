@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,14 @@ def _stop(args: argparse.Namespace) -> int:
     return 0
 
 
+def _import(module: str) -> Any:
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # libraries make anything of a KeyboardInterrupt
+    try:
+        return importlib.import_module(module)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _mount(commands: Any, name: str, module: str, text: str) -> None:
     """A subcommand whose module is imported only when it is the one asked for."""
     parser = commands.add_parser(name, help=text, add_help=False)
@@ -136,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
     args, rest = parser.parse_known_args(argv)
     try:
         if "module" in args:
-            command: Any = importlib.import_module(args.module)
+            command = _import(args.module)
             inner = argparse.ArgumentParser(prog=args.name, description=args.description)
             command.add_arguments(inner)
             return int(command.run(inner.parse_args(rest)))
