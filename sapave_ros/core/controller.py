@@ -63,7 +63,7 @@ class ControllerConfig:
 
 
 def in_order(before: Permit | None, permit: Permit) -> Permit:
-    """The permit as it counts after the one before: out of order, it gives nobody leave to move and drops nobody's arms.
+    """The permit as it counts after the one before. Out of order, it neither lets anybody move nor drops any arms.
 
     A sequence that is missing or does not rise is an old permit, a second watchdog, or one that started anew, whose
     next permit counts as it is. A stop is a stop in any order.

@@ -16,7 +16,7 @@ from sapave_ros.nodes.ros import parameters, run
 from sapave_ros.types import JointState
 
 ENGAGE_AGAIN_S = 1.0
-"""After a servo refused to take torque [s]."""
+"""After a servo refused to take torque, or did not answer when it should [s]."""
 
 
 class HeadNode(ControlNode):
@@ -58,11 +58,12 @@ class HeadNode(ControlNode):
             if not self._neck.engaged:
                 self._neck.engage()
             self._neck.write(command.positions)
-        except ServoTimeout as error:
-            self._timeouts += 1
-            self.get_logger().warning(str(error), throttle_duration_sec=1.0)
-        except ServoFault as error:
-            # The servos have let go or stand still by themselves: begin again from where the head is.
+        except (ServoTimeout, ServoFault) as error:
+            if isinstance(error, ServoTimeout) and self._neck.engaged:  # one goal missed; the next follows
+                self._timeouts += 1
+                self.get_logger().warning(str(error), throttle_duration_sec=1.0)
+                return fresh, None
+            # The servos were not taken, have let go or stand still by themselves: begin again from where the head is.
             self.controller.lose(str(error))
             self._not_before_s = time.monotonic() + ENGAGE_AGAIN_S
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
