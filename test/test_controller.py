@@ -159,6 +159,30 @@ def test_weight_rises_smoothly_from_zero_and_chunks_wait_for_it() -> None:
     assert rig.offer() is None
 
 
+@pytest.mark.parametrize("joint", [0, 3, 13])
+@pytest.mark.parametrize("hold_first", [False, True], ids=["while taken", "after a hold"])
+def test_arms_that_move_while_they_are_taken_are_not_pulled_back(joint, hold_first) -> None:
+    """The robot's own controller, or a person, moves an arm while the weight rises, or in a hold before it has
+    risen: it went on rising, and pulled the arm to where it had been."""
+    rig = Rig(ARMS, follows=False)
+    rig.run(0.5)
+    assert rig.controller.phase is Phase.ENGAGING
+    if hold_first:
+        rig.mode = Mode.HOLD
+        rig.run(1.0)
+    before = rig.controller.weight
+    assert 0.0 < before < 0.5
+    rig.q[joint] += rig.group.joints[joint].max_tracking_error + 0.01
+    rig.mode = Mode.MOVE
+    rig.run(0.1)
+    assert rig.controller.phase is Phase.RELEASING
+    assert rig.controller.weight < before
+    assert rig.group.names[joint] in rig.controller.last_verdict_detail
+    rig.run(3.0)  # handed back, and taken again from where they are now
+    assert rig.controller.phase is Phase.ACTIVE
+    np.testing.assert_array_equal(rig.positions()[-1], rig.q)
+
+
 def test_head_has_no_weight_to_ramp() -> None:
     rig = Rig(HEAD)
     command = rig.tick()

@@ -255,7 +255,7 @@ class JointController:
         elif mode is Mode.RELEASE and self.phase in (Phase.ENGAGING, Phase.ACTIVE):
             self.phase = Phase.RELEASING
 
-        if self.phase is Phase.ENGAGING and mode is Mode.MOVE and not trouble:
+        if self.phase is Phase.ENGAGING and mode is Mode.MOVE and not trouble and not self._strayed(measured):
             self._ramp = min(1.0, self._ramp + self._dt_s / self.config.engage_s)
             self.weight = self._ramp**2  # the robot's own controller gives way slowly at first
             if self._ramp == 1.0:
@@ -267,6 +267,17 @@ class JointController:
                 self.phase, self.holding = Phase.IDLE, "released"
                 self.executor.forget()
             self.weight = max(0.0, self.weight - self._dt_s / self.config.release_s)
+
+    def _strayed(self, measured: JointState | None) -> bool:
+        """Whether joints have left where they were to be taken; then they are handed back, not pulled there."""
+        assert measured is not None
+        error = np.abs(measured.positions - self.limiter.position)
+        far = error > self.limiter.limits.max_tracking_error
+        if far.any():
+            i = int(np.argmax(far))
+            self.last_verdict_detail = f"{self.group.names[i]} moved by {error[i]:.3f} rad while it was being taken"
+            self.phase = Phase.RELEASING
+        return bool(far.any())
 
     def _engage(self, trouble: str, measured: JointState | None) -> None:
         """Take control where the joints are; where that is impossible, `holding` says why."""
