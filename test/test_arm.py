@@ -165,6 +165,16 @@ def test_an_absent_motor_is_named(body, joint) -> None:
     assert g1.ARMS.names[joint] in body_fault(state)
 
 
+@pytest.mark.parametrize("motor", [0, 12, 14, 20])
+def test_a_body_whose_joints_are_not_known_is_not_taken(body, motor) -> None:
+    state = body_state(body.world, 0.0)
+    state.positions[motor] = np.nan
+    assert g1.MOTOR_NAMES[motor] in body_fault(state)
+    hands = JointState(0.0, np.zeros(12), np.zeros(12))
+    permit = Permit(0.0, 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE)
+    assert body.controller.tick(T0, 0.0, state, hands, permit) is None
+
+
 def test_measured_joints_are_as_old_as_the_older_bus(body) -> None:
     state = body_state(body.world, 10.0)
     hands = JointState(9.99, np.arange(12.0), np.zeros(12))

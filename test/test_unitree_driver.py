@@ -163,6 +163,23 @@ def test_a_robot_that_fails_in_our_hands_is_not_taken_further() -> None:
     assert "motors [20]" in s.setpoint(setpoint(), 0.51, 0.004)
 
 
+@pytest.mark.parametrize("motor", [0, 12, 14])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_joint_measured_as_nonsense_never_becomes_a_command(motor, value) -> None:
+    """Legs and waist are sent where they were measured; a NaN there went to the robot with the waist's full gains."""
+    broken = BODY._replace(positions=np.where(np.arange(29) == motor, value, BODY.positions))
+    assert f"[{motor}] is" in stream(broken).setpoint(setpoint(), 0.0, 0.0)
+    s = stream()
+    sent(s.setpoint(setpoint(), 0.0, 0.0))
+    sent(s.setpoint(setpoint(), 0.5, 0.004))
+    s.body = broken
+    for weight in (0.5, 0.2, 0.0):
+        frame = sent(s.setpoint(setpoint(), weight, 0.008))
+        assert np.isfinite(frame.motors).all()
+        assert frame.motors[motor, Q] == pytest.approx(BODY.positions[motor])
+    assert isinstance(s.setpoint(setpoint(), 0.0, 0.012), str)
+
+
 STALL = st.lists(st.floats(0.0, 0.012) | st.floats(0.02, 1.0), min_size=150, max_size=150)
 
 

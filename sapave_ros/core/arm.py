@@ -46,6 +46,9 @@ def body_fault(body: BodyState) -> str:
     absent = [g1.ARMS.names[i] for i in np.flatnonzero(body.motor_mode[_MOTORS] == 0)]
     if absent:
         return f"motors of {', '.join(absent)} report mode 0: expected all arm motors enabled"
+    unknown = [g1.MOTOR_NAMES[i] for i in np.flatnonzero(~np.isfinite(body.positions))]
+    if unknown:  # legs and waist too: the frame to the robot carries them
+        return f"positions of {', '.join(unknown)} are not finite: expected an angle of every joint"
     return ""
 
 

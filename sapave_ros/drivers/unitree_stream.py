@@ -64,6 +64,9 @@ class Table(NamedTuple):
         absent = [int(m) for m in self.motors if body.motor_mode[m] == 0]
         if absent:
             return f"motor_mode 0 of motors {absent}: expected all 14 arm motors (a 23-joint G1 lacks 20, 21, 27, 28)"
+        nonsense = np.flatnonzero(~np.isfinite(body.positions))
+        if len(nonsense):
+            return f"measured position[{nonsense[0]}] is {body.positions[nonsense[0]]}: expected a finite angle"
         return None
 
     def setpoint_refusal(self, arm: np.ndarray, weight: float) -> str | None:
@@ -103,6 +106,7 @@ class ArmStream:
         self._arm: np.ndarray | None = None  # last accepted setpoint, (5, 14)
         self._weight = 0.0
         self._waist = np.zeros(3)
+        self._measured = np.zeros(NUM_MOTORS)  # newest finite positions, from the first setpoint on
         self._setpoint_s = 0.0
         self._reach_s = 0.0  # how long the arms may move at full speed by now; at most HOLD_AFTER_S
         self._sent_s = 0.0
@@ -194,7 +198,8 @@ class ArmStream:
         frame.motor_mode = mode
         frame.header[:] = 0, self.body.mode_machine
         motors[:NUM_MOTORS] = 0.0
-        motors[:NUM_MOTORS, Q] = self.body.positions
+        self._measured = np.where(np.isfinite(self.body.positions), self.body.positions, self._measured)
+        motors[:NUM_MOTORS, Q] = self._measured
         motors[WAIST, Q] = self._waist
         motors[WAIST, KP] = WAIST_KP * mode[WAIST]
         motors[WAIST, KD] = WAIST_KD * mode[WAIST]
