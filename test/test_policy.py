@@ -99,7 +99,7 @@ def test_a_continued_chunk_stays_with_what_is_under_way(policy):
     previous = PreviousChunk(increments, prefix_weights(known, delay_steps=3, horizon_steps=8))
     free = policy.infer(observation()).head.increments
     kept = policy.infer(observation(), previous={"head": previous}).head.increments
-    assert np.abs(kept[:3] - increments[:3]).max() < 0.015
+    assert np.abs(kept[:3] - increments[:3]).max() < 0.03
     assert np.abs(kept[:3] - increments[:3]).mean() < 0.3 * np.abs(free[:3] - increments[:3]).mean()
 
 
