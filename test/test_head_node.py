@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 
 from sapave_ros import g1
 from sapave_ros.core.controller import ControllerConfig, JointController
+from sapave_ros.core.gate import Reason
 from sapave_ros.drivers.dynamixel import ServoFault, ServoTimeout
 from sapave_ros.nodes import head
 from sapave_ros.nodes.head import HeadNode
@@ -78,3 +81,25 @@ def test_a_head_that_could_not_be_taken_is_taken_where_it_is(monkeypatch, troubl
     np.testing.assert_array_equal(goals[0], 0.0)
     assert np.abs(np.diff(goals, axis=0)).max() <= 1.5 * DT_S * 1.02
     assert goals[-1].max() > 0.3  # and then it moves
+
+
+class CountedMeanwhile(Counter):
+    """Counts that the control loop goes on writing while they are read."""
+
+    def items(self):
+        for pair in super().items():
+            self[len(self)] += 1
+            yield pair
+
+
+def test_diagnostics_are_read_while_the_loop_counts(monkeypatch) -> None:
+    """'dictionary changed size during iteration' in a timer callback: the node ended, and the robot lost its head."""
+    node = Rig(monkeypatch).node
+    node.controller.gate.counts = CountedMeanwhile({Reason.POSITION: 1, Reason.TORQUE: 2})
+    node._wakes_s = node._work_s = node._exposure_to_write_s = deque()
+    node._cpu = (0.0, 0.0)
+    node.get_name = lambda: "head"
+    node.get_clock = lambda: SimpleNamespace(now=lambda: SimpleNamespace(to_msg=Time))
+    node.numbers = dict
+    values = {v.key: v.value for v in node.diagnostics().status[0].values}
+    assert values[f"gate {Reason.TORQUE.value}"] == "2"

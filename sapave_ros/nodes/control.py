@@ -166,7 +166,7 @@ class ControlNode(Node):
             "chunks_refused": controller.refused.total(),
             "last_refusal": f"{last.fault.value}: {last.text}" if last else "",
             "last_intervention": controller.last_verdict_detail,
-            **{f"gate {reason.value}": count for reason, count in controller.gate.counts.items()},
+            **{f"gate {reason.value}": count for reason, count in dict(controller.gate.counts).items()},
             **self.numbers(),
         }
         level = DiagnosticStatus.WARN if controller.holding else DiagnosticStatus.OK
