@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sapave_ros.claims import ClaimedError, claim
+from sapave_ros.claims import ClaimedError, claim_run
 from sapave_ros.graph import READY
 from sapave_ros.plan import Options, Start, environment, plan
 
@@ -115,18 +115,10 @@ class Bringup:
 
     def _claim(self) -> None:
         options = self.options
-        others = {
-            "ros_domain": "--ros-domain of `sapave demo`, ROS_DOMAIN_ID elsewhere",
-            "dds_domain": "--dds-domain",
-            "run_dir": "--out of `sapave demo`, --run-dir of `sapave up`",
-        }
-        for field, how in others.items():
-            value = getattr(options, field)
-            try:
-                self._claims.append(claim(field, value.resolve() if field == "run_dir" else value))
-            except ClaimedError as error:
-                self.stop()
-                raise BringupError(f"{error}; stop that one or give another ({how})") from None
+        try:
+            self._claims = claim_run(options.ros_domain, options.dds_domain, options.run_dir)
+        except ClaimedError as error:
+            raise BringupError(str(error)) from None
         options.run_dir.mkdir(parents=True, exist_ok=True)
 
     def _spawn(self, item: Start, env: dict[str, str]) -> _Running:

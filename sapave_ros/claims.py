@@ -12,6 +12,7 @@ import os
 import socket
 import struct
 import time
+from pathlib import Path
 
 PATIENCE_S = 10.0
 """How long to wait for the processes of a run that was killed: they put their devices in order first."""
@@ -19,6 +20,26 @@ PATIENCE_S = 10.0
 
 class ClaimedError(RuntimeError):
     """Somebody else has it. The message names it and, where that is known, the process."""
+
+
+_OTHERS = {
+    "ros_domain": "ROS_DOMAIN_ID; --ros-domain of `sapave demo`",
+    "dds_domain": "--dds-domain; dds_domain:= of a launch file",
+    "run_dir": "--run-dir; --out of `sapave demo`; run_dir:= of a launch file",
+}
+
+
+def claim_run(ros_domain: int, dds_domain: int, run_dir: Path) -> list[socket.socket]:
+    """Everything that one run of the graph needs for itself. Raises ClaimedError that says what to change."""
+    held: list[socket.socket] = []
+    for field, value in (("ros_domain", ros_domain), ("dds_domain", dds_domain), ("run_dir", run_dir.resolve())):
+        try:
+            held.append(claim(field, value))
+        except ClaimedError as error:
+            for holder in held:
+                holder.close()
+            raise ClaimedError(f"{error}; stop that one or give another ({_OTHERS[field]})") from None
+    return held
 
 
 def claim(field: str, value: object, patience_s: float = PATIENCE_S) -> socket.socket:

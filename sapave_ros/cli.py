@@ -116,7 +116,14 @@ def _mount(commands: Any, name: str, module: str, text: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point. Returns the exit code: 0 success, 1 failure or refusal, 2 wrong usage or set-up."""
+    """Entry point. Returns the exit code: 0 success, 1 failure or refusal, 2 wrong usage or set-up, 130 Ctrl-C."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="sapave", description="SaPaVe on a Unitree G1")
     parser.add_argument("--version", action="version", version=f"sapave_ros {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -165,8 +172,6 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"sapave: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
 
 
 def json_argument(parser: argparse.ArgumentParser) -> None:

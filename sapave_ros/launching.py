@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from launch.events.process import ProcessIO
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch_ros.actions import Node
 
+from sapave_ros.claims import claim_run
 from sapave_ros.graph import READY
 from sapave_ros.plan import Options, environment, plan
 from sapave_ros.share import share_path
@@ -30,6 +32,9 @@ _ARGUMENTS = {
     "run_dir": ("", "where sockets, rings and logs of this run are kept"),
     "sim_arguments": ("", "for the simulated robot, such as '--seed 3'"),
 }
+
+_HELD: list[socket.socket] = []
+"""What this launch has claimed, for as long as it lives."""
 
 
 def launch_graph(sim: bool) -> LaunchDescription:
@@ -51,6 +56,7 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
         params_file=Path(given["params_file"]) if given["params_file"] else None,
         sim_arguments=given.get("sim_arguments", "").split(),
     )
+    _HELD.extend(claim_run(options.ros_domain, options.dds_domain, options.run_dir))
     options.run_dir.mkdir(parents=True, exist_ok=True)
     # What the user has set already stays: RMW and discovery may be a site's own choice.
     actions: list[LaunchDescriptionEntity] = [

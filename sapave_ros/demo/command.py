@@ -135,10 +135,17 @@ def _play(instruction: str, operator: Operator, monitor: Monitor, bringup: Bring
 def _arm(operator: Operator, stop: threading.Event) -> bool:
     """Gives permission, again where a start on a busy machine lost it; whether it lasted for a moment."""
     operator.wait(lambda: stop.is_set() or operator.state not in ("unknown", "STARTING"), ARM_WITHIN_S)
-    for _ in range(ARM_ATTEMPTS):
+    for attempt in range(1, ARM_ATTEMPTS + 1):
         if stop.is_set():
             return False
-        operator.arm()
+        try:
+            operator.arm()
+        except OperatorError as error:
+            if attempt == ARM_ATTEMPTS:
+                raise
+            print(error, flush=True)
+            operator.wait(stop.is_set, STEADY_S)
+            continue
         operator.wait(lambda: stop.is_set() or operator.state == "ACTIVE", 2.0)
         if not operator.wait(lambda: stop.is_set() or operator.state != "ACTIVE", STEADY_S):
             return True
