@@ -123,3 +123,20 @@ def test_bad_samples_are_refused_and_leave_no_trace(bad):
     with pytest.raises(ValueError, match="position"):
         history.add(("a", "b"), T0, np.array(bad))
     assert "never seen" in history.at(("a", "b"), T0, 0.1)
+
+
+@pytest.mark.parametrize("back_s", [2.0, 3600.0])
+def test_a_clock_that_was_set_back_does_not_blind_for_as_long(back_s):
+    """Samples and pictures older than the newest were dropped: for an hour, after a clock that was an hour ahead."""
+    b = builder()
+    feed_joints(b, T0 - 0.1, T0 + 0.1)
+    feed_picture(b, T0)
+    assert isinstance(b.take(T0 + 0.05, "look"), Observation)
+    t = T0 - back_s
+    feed_joints(b, t - 0.1, t + 1.0)
+    for i in range(10):
+        feed_picture(b, t + 0.03 * i)
+    o = b.take(t + 0.3, "look")
+    assert isinstance(o, Observation), o
+    np.testing.assert_allclose(o.joint_positions, motion(o.stamp_s), atol=1e-6)
+    assert isinstance(b.take(t + 0.31, "look"), str)  # still each picture once

@@ -19,6 +19,9 @@ from sapave_ros import g1
 from sapave_ros.parameters import parameter
 from sapave_ros.types import Floats, Observation
 
+FUTURE_TOLERANCE_S = 0.02
+"""How far a picture may be stamped ahead of now [s]: clocks of two machines under PTP or NTP."""
+
 
 @dataclass(frozen=True)
 class ObservationParameters:
@@ -46,7 +49,8 @@ class JointHistory:
         self._series: dict[tuple[str, ...], deque[tuple[float, Floats]]] = {}
 
     def add(self, names: Sequence[str], stamp_s: float, positions: Floats) -> None:
-        """One sample: positions [rad], (n,) of `names` at ROS time stamp_s [s]. Older than the newest: dropped.
+        """One sample: positions [rad], (n,) of `names` at ROS time stamp_s [s]. Older than the newest: dropped,
+        unless so much that the clock has been set back; then what was known before says nothing.
 
         Raises ValueError where names and positions differ in number or a position is not finite.
         """
@@ -56,6 +60,8 @@ class JointHistory:
         if not np.isfinite(positions).all():
             raise ValueError(f"position: {positions.tolist()} of {', '.join(names)}; expected finite values")
         series = self._series.setdefault(tuple(names), deque())
+        if series and stamp_s < series[-1][0] - self._length_s:
+            series.clear()
         if series and stamp_s <= series[-1][0]:
             return
         series.append((stamp_s, positions))
@@ -133,6 +139,8 @@ class ObservationBuilder:
         now_s, not_before_s: ROS time [s]; earlier exposures than not_before_s are passed over.
         """
         use = self.parameters
+        if self._last_stamp_s > now_s + FUTURE_TOLERANCE_S:  # the clock has been set back
+            self._last_stamp_s = -np.inf
         reason = "no picture yet"
         for stamp_s in sorted(self._exposures, reverse=True):
             if stamp_s <= self._last_stamp_s or stamp_s < not_before_s:
@@ -141,7 +149,7 @@ class ObservationBuilder:
             age_s = now_s - stamp_s
             if age_s > use.max_age_s:
                 return f"picture is {age_s:.3f} s old; expected at most {use.max_age_s:g} s"
-            if age_s < -0.02:
+            if age_s < -FUTURE_TOLERANCE_S:
                 return f"picture is stamped {-age_s:.3f} s in the future; do the clocks agree?"
             if exposure.rgb is None:
                 continue
