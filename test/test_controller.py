@@ -296,6 +296,18 @@ def test_motion_ends_within_limits_and_resumes_only_with_newer_pictures(kind, ca
     assert not rig.controller.gate.counts  # the controller did all of it by itself
 
 
+@both
+@pytest.mark.parametrize("which", ["permit", "state"])
+def test_an_age_by_another_clock_is_no_age(kind, which) -> None:
+    """Wall clock instead of the monotonic one: received ages from now, such a permit or state was fresh for ever."""
+    rig = Rig(kind)
+    at = MONO0 + (ROS0 if which == "permit" else 0.0), MONO0 + (ROS0 if which == "state" else 0.0)
+    for t in np.arange(1, 20) * rig.dt:
+        permit = Permit(at[0], 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE)
+        assert rig.controller.tick(ROS0 + t, MONO0 + t, JointState(at[1], rig.q, 0 * rig.q), permit) is None
+    assert rig.controller.phase is Phase.IDLE
+
+
 def test_release_hands_back_over_two_seconds_without_moving() -> None:
     rig = Rig(ARMS).engage()
     rig.offer(increment=0.05)

@@ -156,6 +156,8 @@ WITHHELD = {
     "hold": ({"mode": Mode.HOLD}, Reason.NOT_PERMITTED),
     "release": ({"mode": Mode.RELEASE}, Reason.NOT_PERMITTED),
     "damp": ({"mode": Mode.DAMP}, Reason.NOT_PERMITTED),
+    "permit of another clock": ({"permit_age_s": -0.6}, Reason.PERMIT_STALE),
+    "state of another clock": ({"state_age_s": -0.6}, Reason.STATE_STALE),
     "state stale": ({"state_age_s": 0.051}, Reason.STATE_STALE),
     "no state": ({"state_age_s": None}, Reason.STATE_STALE),
 }

@@ -16,7 +16,7 @@ from enum import Enum
 import numpy as np
 
 from sapave_ros.core.chunk import ChunkExecutor, ChunkFault, ChunkRefusal
-from sapave_ros.core.gate import STATE_STALE_AFTER_S, Command, Gate
+from sapave_ros.core.gate import STATE_STALE_AFTER_S, Command, Gate, fresh
 from sapave_ros.core.limiter import Limiter, Limits
 from sapave_ros.g1 import POSITION_MARGIN_RAD, JointGroup
 from sapave_ros.graph import PERMIT_STALE_AFTER_S
@@ -197,7 +197,7 @@ class JointController:
         else:
             age_s = monotonic_s - permit.received_s
             mode = permit.mode_arms if self._shared else permit.mode_head
-            if not age_s <= PERMIT_STALE_AFTER_S:
+            if not fresh(age_s, PERMIT_STALE_AFTER_S):
                 mode = Mode.HOLD
         if self._release and mode is not Mode.DAMP:
             mode = Mode.RELEASE
@@ -208,7 +208,7 @@ class JointController:
         if measured is None:
             return "no measured joints"
         age_s = monotonic_s - measured.received_s
-        if not age_s <= STATE_STALE_AFTER_S:
+        if not fresh(age_s, STATE_STALE_AFTER_S):
             return f"measured joints are {age_s:.3f} s old: expected at most {STATE_STALE_AFTER_S} s"
         if measured.positions.shape != (len(self.group),) or not np.isfinite(measured.positions).all():
             return f"measured positions {measured.positions}: expected {len(self.group)} finite values"
@@ -217,7 +217,7 @@ class JointController:
     def _why_hold(self, mode: Mode, permit: Permit | None, permit_age_s: float, trouble: str) -> str:
         if permit is None:
             return "no permit yet"
-        if not permit_age_s <= PERMIT_STALE_AFTER_S:
+        if not fresh(permit_age_s, PERMIT_STALE_AFTER_S):
             return f"permit older than {PERMIT_STALE_AFTER_S} s"
         if self.phase is not Phase.ACTIVE:
             return self.phase.value

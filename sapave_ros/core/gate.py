@@ -20,6 +20,10 @@ from sapave_ros.types import Floats, JointState, Mode
 STATE_STALE_AFTER_S = 0.05
 """Age of the measured joints beyond which nothing moves [s]: 25 frames of the G1's 500 Hz, 5 of the neck's 100 Hz."""
 
+AHEAD_S = 0.5
+"""What is received while a tick already runs is a little younger than its time [s]. More is another clock, and an age
+by it says nothing."""
+
 SLACK = 1.02
 """Velocity and acceleration of a step may exceed the limit by 2 %: the limiter keeps them at the ends of
 a tick, and between two ticks the speed may be higher by jerk dt^2 / 8, which is at most 0.2 %."""
@@ -35,6 +39,11 @@ MAX_RAMP_PER_S = 4.0
 
 TORQUE_SHARE = 0.8
 """Share of a motor's effort that a feed-forward torque may ask for: gravity takes at most a third."""
+
+
+def fresh(age_s: float, stale_after_s: float) -> bool:
+    """Whether something of that age [s] still counts; not if the age is no number or lies in the future."""
+    return -AHEAD_S <= age_s <= stale_after_s
 
 
 class Reason(Enum):
@@ -179,11 +188,11 @@ class Gate:
 
     def _withheld(self, now_s: float, measured: JointState | None, mode: Mode, permit_age_s: float) -> Reason | None:
         """Why nothing may move now, or None."""
-        if not permit_age_s <= PERMIT_STALE_AFTER_S:
+        if not fresh(permit_age_s, PERMIT_STALE_AFTER_S):
             return Reason.PERMIT_STALE
         if mode is not Mode.MOVE:
             return Reason.NOT_PERMITTED
-        if measured is None or not now_s - measured.received_s <= self._state_stale_after_s:
+        if measured is None or not fresh(now_s - measured.received_s, self._state_stale_after_s):
             return Reason.STATE_STALE
         return None
 
