@@ -343,6 +343,23 @@ def test_release_completes_without_watchdog_and_without_state(blind) -> None:
     assert rig.tick(50) is None  # for good
 
 
+@pytest.mark.parametrize("mode", [Mode.RELEASE, Mode.DAMP])
+def test_handing_back_completes_whatever_the_gate_refuses(mode) -> None:
+    """A refused command was replaced by one of the old weight, so with feed-forward torques that were no numbers
+    the weight never fell: the arms stayed stiff through an emergency stop."""
+    rig = Rig(ARMS).engage()
+    for i in range(1, 800):
+        t = rig.t + i * rig.dt
+        permit = Permit(MONO0 + t, 1, "STATE", "", mode, mode)
+        state = JointState(MONO0 + t, rig.q, np.zeros(len(rig.q)))
+        rig.written.append(rig.controller.tick(ROS0 + t, MONO0 + t, state, permit, torques=np.full(len(rig.q), np.nan)))
+    assert rig.controller.phase is Phase.IDLE
+    commands = [c for c in rig.written if c is not None]
+    assert commands[-1].weight == 0.0
+    assert all(np.isfinite(c.torques).all() for c in commands)
+    assert np.abs(np.diff([c.weight for c in commands])).max() < 0.02
+
+
 def test_control_comes_back_from_where_the_arms_are_then() -> None:
     rig = Rig(ARMS).engage()
     rig.mode = Mode.RELEASE

@@ -245,6 +245,18 @@ def test_authority_out_of_range_or_sudden_is_refused(field, value) -> None:
 
 
 @pytest.mark.parametrize("joint", range(26))
+@pytest.mark.parametrize("field", ["weight", "stiffness"])
+def test_a_refused_command_may_still_give_way_but_only_so_fast(field) -> None:
+    """What is refused is the motion; who lets go is never kept from it."""
+    gate, q = started(g1.ARMS, 0.004)
+    gate.start(q, 1.0, 1.0)
+    bad = replace(command(q), torques=np.full(len(q), np.nan))
+    for value, expected in ((0.99, 0.99), (0.98, 0.98), (0.5, 0.98), (0.985, 0.98), (np.nan, 0.98), (-1.0, 0.98)):
+        verdict = check(gate, replace(bad, **{field: value}), measured(q))
+        assert verdict.refused
+        assert getattr(verdict.command, field) == expected
+
+
 def test_torques_are_clamped_to_the_motor(joint) -> None:
     gate, q = started(g1.OTHER, 0.004)
     torques = np.zeros(26)

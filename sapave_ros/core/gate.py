@@ -127,6 +127,8 @@ class Gate:
         if measured is not None and not self._plausible(measured.positions):
             measured = None  # as good as no measurement
         verdict = self._judge(wanted, self.previous, now_s, measured, mode, permit_age_s)
+        if verdict.refused:
+            verdict = replace(verdict, command=self._giving_way(verdict.command, wanted))
         if verdict.reason is not None:
             self.counts[verdict.reason] += 1
         self._velocity = (verdict.command.positions - self.previous.positions) / self._dt_s
@@ -216,12 +218,22 @@ class Gate:
         return Verdict(replace(wanted, positions=q, torques=torques, velocities=velocities), False, reason, detail)
 
     def _refuse(self, reason: Reason, detail: str) -> Verdict:
-        """Brake from the previous command instead; its authority and torques stay as they were."""
+        """Brake from the previous command instead; its authority and torques stay as they were (see `_giving_way`)."""
         assert self.previous is not None
         v = brake_velocity(self._velocity, self.limits.acceleration, self._dt_s)
         q = np.clip(self.previous.positions + v * self._dt_s, self._lower, self._upper)
         v = np.clip(v, -self.limits.velocity, self.limits.velocity)
         return Verdict(replace(self.previous, positions=q, velocities=v), True, reason, detail)
+
+    def _giving_way(self, brake: Command, wanted: Command) -> Command:
+        """The braking command with the authority that is being given up: nobody is kept from letting go."""
+        slowest = MAX_RAMP_PER_S * self._dt_s
+        fields = {}
+        for field in ("weight", "stiffness"):
+            value, before = getattr(wanted, field), getattr(brake, field)
+            if max(0.0, before - slowest) <= value < before:
+                fields[field] = value
+        return replace(brake, **fields) if fields else brake
 
     def _worst(self, mask: np.ndarray, values: Floats) -> str:
         i = int(np.argmax(np.where(mask, np.nan_to_num(np.abs(values), nan=np.inf), -1.0)))
