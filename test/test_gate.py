@@ -244,7 +244,6 @@ def test_authority_out_of_range_or_sudden_is_refused(field, value) -> None:
     assert check(gate, replace(command(q), **{field: gentle}), measured(q)).reason is None
 
 
-@pytest.mark.parametrize("joint", range(26))
 @pytest.mark.parametrize("field", ["weight", "stiffness"])
 def test_a_refused_command_may_still_give_way_but_only_so_fast(field) -> None:
     """What is refused is the motion; who lets go is never kept from it."""
@@ -257,6 +256,7 @@ def test_a_refused_command_may_still_give_way_but_only_so_fast(field) -> None:
         assert getattr(verdict.command, field) == expected
 
 
+@pytest.mark.parametrize("joint", range(26))
 def test_torques_are_clamped_to_the_motor(joint) -> None:
     gate, q = started(g1.OTHER, 0.004)
     torques = np.zeros(26)
