@@ -235,6 +235,23 @@ def test_a_tripped_watchdog_is_noticed_before_the_next_goal(bus, neck, clock) ->
     assert not neck.health()[0].watchdog_tripped
 
 
+def test_a_tripped_watchdog_is_noticed_although_the_bus_answers_again(bus, neck, clock) -> None:
+    """The first read after a silence made everything look well; goals went to servos that ignored them, and the head
+    stood still while the controller moved on."""
+    neck.engage()
+    neck.write(np.array(START_RAD))
+    clock.now_s += 0.15
+    for _ in range(3):
+        neck.read()
+    with pytest.raises(ServoFault, match="servo 0: its bus watchdog"):
+        neck.write(np.array(START_RAD))
+    neck.engage()
+    for _ in range(3):
+        clock.now_s += 0.01
+        neck.read()
+        neck.write(np.array(START_RAD))
+
+
 def test_a_hardware_error_shows_in_the_next_read_and_stops_the_goals(bus, neck) -> None:
     neck.engage()
     assert neck.alerts == (False, False)

@@ -148,6 +148,7 @@ class DynamixelNeck:
         self.engaged = False
         self._clock = clock
         self._heard_s = -math.inf
+        self._was_quiet = False  # a servo may have stopped by itself since the last goal
         self._alerts = [False] * len(parameters.ids)
         self._packets = PacketHandler(2.0)
         self._bus = SerialBus(parameters.port, parameters.baud_rate, parameters.response_timeout_s)
@@ -203,7 +204,7 @@ class DynamixelNeck:
             self._write(servo_id, _TORQUE, 1, 1)
             if self._read(servo_id, _TORQUE, 1) != 1:
                 raise ServoFault(f"servo {servo_id}: torque stays off after it was switched on")
-        self.engaged = True
+        self.engaged, self._was_quiet = True, False
 
     def read(self) -> JointState:
         """Measured positions [rad] and velocities [rad/s], (2,), in one sync read; received_s: when it was complete."""
@@ -232,8 +233,9 @@ class DynamixelNeck:
         if any(self._alerts):
             failed = [i for i, alert in zip(p.ids, self._alerts, strict=True) if alert]
             raise ServoFault(f"servos {failed} report a hardware error; see health()")
-        if self._clock() - self._heard_s > p.watchdog_s / 2:
+        if self._was_quiet or self._clock() - self._heard_s > p.watchdog_s / 2:
             self._refuse_tripped_watchdog()  # a sync write has no answer: a servo that stopped would not say so
+            self._was_quiet = False
         data = b"".join(
             bytes([i]) + tick.to_bytes(4, "little") for i, tick in zip(p.ids, p.ticks(goal).tolist(), strict=True)
         )
@@ -332,7 +334,9 @@ class DynamixelNeck:
         """Present positions [ticks] and velocities [velocity units], each (2,) int; notes alerts and the time."""
         start = _PRESENT_CURRENT
         rows = self._sync_read(start, _PRESENT_POSITION + 4 - start)
-        self._heard_s = self._clock()
+        now_s = self._clock()
+        self._was_quiet |= now_s - self._heard_s > self.parameters.watchdog_s / 2
+        self._heard_s = now_s
         ticks = [_int(row, _PRESENT_POSITION - start, 4) for row in rows]
         velocities = [_int(row, _PRESENT_VELOCITY - start, 4) for row in rows]
         return np.array(ticks), np.array(velocities)
