@@ -65,11 +65,12 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
     files = [str(share_path("config/sapave.yaml"))] + ([str(options.params_file)] if options.params_file else [])
     nodes: list[LaunchDescriptionEntity] = []
     robot: ExecuteProcess | None = None
+    robot_name = ""
     for start in plan(options):
         if start.ros:
             typed = {name: yaml.safe_load(value) for name, value in start.parameters.items()}
             parameters = [*files, *([typed] if typed else [])]
-            actions.append(
+            nodes.append(
                 Node(
                     package="sapave_ros",
                     executable=start.script,
@@ -79,7 +80,8 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
                 )
             )
         else:
-            robot = ExecuteProcess(cmd=list(start.argv), name=start.name, output="screen")
+            # Asked later, the action calls itself sim-1.
+            robot, robot_name = ExecuteProcess(cmd=list(start.argv), name=start.name, output="screen"), start.name
     description = share_path("models/g1/g1.urdf").read_text()
     nodes.append(
         Node(
@@ -93,19 +95,19 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
     # The robot must be there before those who talk to it.
     return [
         *actions,
-        RegisterEventHandler(OnProcessIO(target_action=robot, on_stdout=_when_ready(robot, nodes))),
+        RegisterEventHandler(OnProcessIO(target_action=robot, on_stdout=_when_ready(f"{robot_name}: {READY}", nodes))),
         robot,
     ]
 
 
 def _when_ready(
-    robot: ExecuteProcess, nodes: list[LaunchDescriptionEntity]
+    line: str, nodes: list[LaunchDescriptionEntity]
 ) -> Callable[[ProcessIO], list[LaunchDescriptionEntity]]:
     """Answers the robot's output: the nodes, once, when it says that it is ready."""
     waiting = list(nodes)
 
     def on_stdout(event: ProcessIO) -> list[LaunchDescriptionEntity]:
-        if f"{robot.name}: {READY}" not in event.text.decode(errors="replace"):
+        if line not in event.text.decode(errors="replace"):
             return []
         start, waiting[:] = list(waiting), []
         return start
