@@ -17,7 +17,7 @@ endif
 
 export MUJOCO_GL ?= egl
 
-.PHONY: demo dev test test-slow lint bench train clean apt
+.PHONY: demo dev test test-slow lint bench train train-debug clean apt
 
 demo: $(VENV)/.run
 	$(BIN)/sapave demo $(ARGS)
@@ -36,12 +36,21 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The shipped weights, from nothing: pairs, two trainings, export.
+# The shipped weights, from nothing (sapave_ros/learning/__init__.py); what was interrupted goes on.
 train: $(VENV)/.dev
-	$(BIN)/sapave data --config nano
-	$(BIN)/sapave train --config nano --stage ground
-	$(BIN)/sapave train --config nano --stage look
-	$(BIN)/sapave export --config nano --output models/sapave_nano.onnx
+	$(BIN)/sapave data --pairs 40000
+	$(BIN)/sapave train --stage ground
+	$(BIN)/sapave train --stage look
+	$(BIN)/sapave export
+	$(BIN)/python -m sapave_ros.learning.rollout --shards 6
+	$(BIN)/sapave train --stage look --data out/data/look out/data/visited --look-steps 2400
+	$(BIN)/sapave export
+
+# The same road in a minute, for a policy that can do nothing.
+train-debug: $(VENV)/.dev
+	$(BIN)/sapave data --config debug --pairs 1000 --output out/data/debug
+	$(BIN)/sapave train --config debug --data out/data/debug --run out/runs/debug --ground-steps 50 --look-steps 50
+	$(BIN)/sapave export --run out/runs/debug --output out/debug.onnx
 
 bench: $(VENV)/.run
 	$(BIN)/sapave bench look
