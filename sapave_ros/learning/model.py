@@ -26,6 +26,7 @@ from torch import Tensor
 from sapave_ros import g1
 
 PATCH = 8  # [px] stride of the backbone
+HEAD_WAVES = (3.0, 6.0, 12.0)  # [1/rad] the search turns within a tenth of a radian around its middle
 
 
 @dataclass(frozen=True)
@@ -354,7 +355,8 @@ class SaPaVe(nn.Module):
         self.place = nn.Linear(10, c.d)
         self.register_buffer("places", _places(*c.grid), persistent=False)
         self.spatial = SpatialEncoder(c)
-        self.proprioception = nn.Sequential(nn.Linear(len(g1.POLICY), c.d), nn.GELU(), nn.Linear(c.d, c.d))
+        seen = len(g1.POLICY) + 2 * len(g1.HEAD) * len(HEAD_WAVES)
+        self.proprioception = nn.Sequential(nn.Linear(seen, c.d), nn.GELU(), nn.Linear(c.d, c.d))
         self.head_decoder = FlowDecoder(c, len(g1.HEAD))
         self.other_decoder = FlowDecoder(c, len(g1.OTHER))
         self.register_buffer("head_scale_rad", torch.tensor(c.head_scale_rad), persistent=False)
@@ -379,7 +381,9 @@ class SaPaVe(nn.Module):
             hybrid = hybrid + self.spatial(*geometry)
         share = evidence.flatten(1).softmax(1)[:, None].to(hybrid.dtype)  # (B, 1, h w)
         thing = share @ hybrid[:, :-1] + hybrid[:, -1:]  # (B, 1, d)
-        proprioception = self.proprioception(batch["joint_positions"])[:, None]  # (B, 1, d)
+        q = batch["joint_positions"]
+        waves = torch.cat([n * q[:, : len(g1.HEAD)] for n in HEAD_WAVES], dim=1)  # (B, 2 waves)
+        proprioception = self.proprioception(torch.cat([q, waves.sin(), waves.cos()], dim=1))[:, None]  # (B, 1, d)
         return torch.cat([hybrid, thing, proprioception], dim=1), evidence
 
     def denoise(self, decoder: FlowDecoder, context: Tensor, noise: Tensor, previous: Tensor, weight: Tensor) -> Tensor:
