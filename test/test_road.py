@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import psutil
 import pytest
+from std_msgs.msg import String
 
 from sapave_ros import g1, graph
 from sapave_ros.bringup import Bringup, BringupError
@@ -204,6 +205,17 @@ def test_the_head_moves_when_told(road):
     rest = road.truth().head
     road.spin(0.5)
     np.testing.assert_allclose(road.truth().head, rest, atol=3e-3)
+
+
+def test_an_instruction_is_heard_however_it_is_sent(road):
+    """`ros2 topic pub` sends volatile by default, which a latched subscription alone would never hear."""
+    publisher = road.operator.create_publisher(String, graph.INSTRUCTION, 1)
+    road.until(lambda: publisher.get_subscription_count() >= 2, "somebody listens")
+    publisher.publish(String(data="find the blue ball"))
+    said = lambda: road.reported.get("sapave/inference", {}).get("instruction")  # noqa: E731
+    road.until(lambda: said() == "find the blue ball", "inference has heard it")
+    road.operator.say("")
+    road.until(lambda: said() == "", "and that it is over")
 
 
 def test_disarm_gives_the_arms_back(road):

@@ -57,21 +57,21 @@ def publisher(node: Node, stream: Stream) -> Any:
     return node.create_publisher(message_type(stream), stream.topic, qos(stream))
 
 
-def subscribe(node: Node, stream: Stream, callback: Callable[[Any], None]) -> Any:
-    """A subscription to a stream of the table, with its type and QoS."""
-    return node.create_subscription(message_type(stream), stream.topic, callback, qos(stream))
+def subscribe(node: Node, stream: Stream, callback: Callable[[Any], None]) -> None:
+    """A subscription to a stream of the table, with its type and QoS.
 
-
-def subscribe_to_anyone(node: Node, stream: Stream, callback: Callable[[Any], None]) -> None:
-    """As `subscribe`, and also to publishers that offer less than the stream's QoS, which ROS would not connect.
-
-    What `ros2 topic pub` or a driver sends by default is volatile or best effort. The callback may hear a message
-    more than once.
+    Where anyone may publish, also to those who offer less than the stream's QoS, which ROS would not connect:
+    what `ros2 topic pub` or a driver sends by default is volatile or best effort. The callback may then hear
+    a message more than once.
     """
-    subscribe(node, stream, callback)
-    for reliability in (ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT):
-        plain = QoSProfile(depth=10, reliability=reliability)
-        node.create_subscription(message_type(stream), stream.topic, callback, plain)
+    profiles = [qos(stream)]
+    if "*" in stream.publishers:
+        profiles += [
+            QoSProfile(depth=10, reliability=reliability)
+            for reliability in (ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT)
+        ]
+    for profile in profiles:
+        node.create_subscription(message_type(stream), stream.topic, callback, profile)
 
 
 def parameters(node: Node, kind: type[T]) -> T:

@@ -20,7 +20,7 @@ from trajectory_msgs.msg import JointTrajectory
 from sapave_ros import graph
 from sapave_ros.core.health import Health
 from sapave_ros.core.supervisor import Event, State, Supervisor
-from sapave_ros.nodes.ros import diagnostics, permit_to_msg, publisher, run, status, subscribe, subscribe_to_anyone
+from sapave_ros.nodes.ros import diagnostics, permit_to_msg, publisher, run, status, subscribe
 from sapave_ros.types import Permit
 
 REQUESTS = {graph.ARM_SERVICE: Event.ARM, graph.DISARM_SERVICE: Event.DISARM, graph.RESET_SERVICE: Event.RESET}
@@ -45,9 +45,7 @@ class WatchdogNode(Node):
         }
         for stream in graph.STREAMS:
             if "watchdog" in stream.subscribers:
-                # A stop is heard from whoever presses it, however it is sent.
-                listen = subscribe_to_anyone if stream.topic == graph.ESTOP else subscribe
-                listen(self, stream, callbacks[stream.topic])
+                subscribe(self, stream, callbacks[stream.topic])
         for service, event in REQUESTS.items():
             self.create_service(Trigger, service, partial(self._on_request, event))
         self.create_timer(1.0 / graph.PERMIT_HZ, self._tick)
