@@ -88,12 +88,16 @@ def measure(duration_s: float, seed: int, options: Options) -> dict[str, Any]:
             operator.say(INSTRUCTIONS[0])
             operator.wait(stop.is_set, WARM_UP_S)
             meter.start()
+            holds: list[str] = []
             cpu, begin_s = _cpu_seconds(bringup.pids), time.monotonic()
             for i in range(int(np.ceil(duration_s / CHANGE_EVERY_S))):
                 operator.say(INSTRUCTIONS[i % len(INSTRUCTIONS)])
                 left_s = duration_s - (time.monotonic() - begin_s)
                 operator.wait(stop.is_set, min(CHANGE_EVERY_S, max(left_s, 0.0)))
                 bringup.check()
+                if operator.state != "ACTIVE" and not stop.is_set():
+                    holds.append(f"{operator.state}: {operator.reason}")
+                    operator.arm()
                 if stop.is_set():
                     raise KeyboardInterrupt
             elapsed_s = time.monotonic() - begin_s
@@ -101,7 +105,7 @@ def measure(duration_s: float, seed: int, options: Options) -> dict[str, Any]:
                 name: (seconds - cpu.get(name, 0.0)) / elapsed_s for name, seconds in _cpu_seconds(bringup.pids).items()
             }
             rates = {topic: count / elapsed_s for topic, count in sorted(meter.counts.items())}
-            return _report(meter, rates, shares, elapsed_s)
+            return _report(meter, rates, shares, elapsed_s) | {"holds": holds}
     finally:
         bringup.stop()
 
@@ -159,6 +163,8 @@ def _show(report: dict[str, Any]) -> None:
     period = report["arm_period_ms"]
     print(f"arm loop period: median {ms(period['median'])}, p99 {ms(period['p99'])}, worst {ms(period['worst'])}")
     print(f"  goal: p99 ≤ {GOAL_ARM_PERIOD_P99_MS:g} ms")
+    for hold in report["holds"]:
+        print(f"held up by the watchdog (another load on this machine?): {hold}")
     print("CPU, share of one core")
     for name, share in sorted(report["cpu_share"].items(), key=lambda item: -item[1]):
         print(f"  {name:12} {share:6.1%}")
