@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import types
@@ -136,3 +137,18 @@ def test_stop_and_reset_by_hand(ros_domain):
             assert sapave("disarm")[0] == 0
         finally:
             watchdog.terminate()
+
+
+@pytest.mark.e2e
+def test_demo_without_video_and_without_a_judge(ros_domain, dds_domain, tmp_path):
+    domains = ["--ros-domain", str(ros_domain), "--dds-domain", str(dds_domain)]
+    figures = tmp_path / "figures.json"
+    code, said = sapave(
+        "demo", *domains, "--instruction", "dance", "--no-video", "--out", str(tmp_path), "--json", str(figures)
+    )
+    assert code == 0, said
+    assert "not judged" in said
+    assert json.loads(figures.read_text())["target"] is None
+    assert (tmp_path / "demo.png").exists()
+    assert not (tmp_path / "demo.mp4").exists()
+    assert {p.suffix for p in (tmp_path / "run").iterdir()} == {".log"}

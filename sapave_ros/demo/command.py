@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
             bringup.start(stop)
             print(f"up after {time.monotonic() - started_s:.1f} s: {', '.join(bringup.pids)}", flush=True)
             with session() as operator:
-                monitor = Monitor(operator, run_dir, recording)
+                monitor = Monitor(operator, run_dir, recording, observer=not args.no_video)
                 _play(args.instruction, operator, monitor, bringup, stop)
     except (BringupError, OperatorError) as error:
         if not stop.is_set():

@@ -22,9 +22,12 @@ LEAD_S = 0.2
 
 
 class Monitor:
-    """Subscribes beside an operator and records. `begin` starts the clock of the recording."""
+    """Subscribes beside an operator and records. `begin` starts the clock of the recording.
 
-    def __init__(self, operator: Operator, run_dir: Path, recording: Recording) -> None:
+    observer: whether the simulator renders a third-person view.
+    """
+
+    def __init__(self, operator: Operator, run_dir: Path, recording: Recording, observer: bool = True) -> None:
         self.recording = recording
         self.score = LookScore(LookCriterion())
         self.chunks = 0
@@ -35,7 +38,7 @@ class Monitor:
         self._seen = 0.0
         self._truth = TruthReader(run_dir / "truth")
         self._head_ring = FrameRingReader(run_dir / "camera")
-        self._observer_ring = FrameRingReader(run_dir / "observer")
+        self._observer_ring = FrameRingReader(run_dir / "observer") if observer else None
         self._sequences = {"truth": 0, "head": 0, "observer": 0}
         self._last_view_s = {"head": -np.inf, "observer": -np.inf}
         for topic, callback in (
@@ -58,7 +61,8 @@ class Monitor:
     def poll(self) -> bool:
         """Takes what the simulator has written; returns whether the episode is decided."""
         self._view("head", self._head_ring, self.recording.head_views)
-        self._view("observer", self._observer_ring, self.recording.observer_views)
+        if self._observer_ring is not None:
+            self._view("observer", self._observer_ring, self.recording.observer_views)
         decided = False
         for sequence, truth in self._truth.all_after(self._sequences["truth"]):
             self._sequences["truth"] = sequence
