@@ -42,7 +42,16 @@ setup(
         "sim": ["mujoco>=3.17", "cyclonedds==11.0.1", "matplotlib", "imageio", "imageio-ffmpeg", "tqdm", "psutil"],
         "train": ["torch>=2.6", "onnx", "onnxscript", "tqdm", "mujoco>=3.17"],
         "gpu": ["onnxruntime-gpu>=1.17"],
-        "test": ["pytest", "pytest-timeout", "hypothesis", "transforms3d", "ruff", "mypy", "types-PyYAML", "types-psutil"],
+        "test": [
+            "pytest",
+            "pytest-timeout",
+            "hypothesis",
+            "transforms3d",
+            "ruff",
+            "mypy",
+            "types-PyYAML",
+            "types-psutil",
+        ],
     },
     entry_points={
         "console_scripts": [
