@@ -126,8 +126,7 @@ class JointController:
     def offer(self, chunk: ActionChunk, now_s: float) -> ChunkRefusal | None:
         """Execute a chunk from ROS time `now_s` on; returns why not, or None. A refused chunk changes nothing."""
         if self.phase is not Phase.ACTIVE or self.holding:
-            why = self.holding or self.phase.value
-            refusal: ChunkRefusal | None = ChunkRefusal(ChunkFault.NOT_MOVING, f"{why}: chunks are for who may move")
+            refusal: ChunkRefusal | None = ChunkRefusal(ChunkFault.NOT_MOVING, self.holding or self.phase.value)
         else:
             refusal = self.executor.accept(chunk, now_s)
         if refusal is None:

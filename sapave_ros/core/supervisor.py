@@ -130,6 +130,8 @@ class Supervisor:
         ARM needs everything watched to be fresh, RESET the emergency stop to be released.
         """
         refused = TABLE[self.state, event].refused
+        if refused and self.state is State.STARTING:
+            refused = f"{refused} ({self._stale})"
         if not refused and event is Event.ARM and self._stale:
             refused = self._stale
         if not refused and event is Event.RESET and self.estop_pressed:

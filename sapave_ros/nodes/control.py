@@ -108,7 +108,10 @@ class ControlNode(Node):
                 begun.append(chunk.stamp_s)
             else:
                 text = f"chunk refused: {refusal.fault.value}: {refusal.text}"
-                self.get_logger().warning(text, throttle_duration_sec=1.0)
+                if refusal.fault is ChunkFault.TOO_EARLY:  # the picture was taken before control was
+                    self.get_logger().info(text, throttle_duration_sec=1.0)
+                else:
+                    self.get_logger().warning(text, throttle_duration_sec=1.0)
         measured, written = self.step(ros_s, monotonic_s)
         if begun and written is not None:
             written_s = now_s(self)
