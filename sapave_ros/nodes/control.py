@@ -11,6 +11,7 @@ from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
 
 from sapave_ros import graph
+from sapave_ros.core.chunk import ChunkFault
 from sapave_ros.core.controller import JointController, in_order
 from sapave_ros.graph import Stream
 from sapave_ros.nodes.ros import (
