@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sapave_ros import graph
+from sapave_ros.core.supervisor import MODES, TABLE, Event, State
+from sapave_ros.types import Mode
 
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -62,11 +64,32 @@ def services() -> str:
     )
 
 
+_ALLOWED = {
+    Mode.RELEASE: "the robot's own controller has them",
+    Mode.HOLD: "decelerate, then hold the last command",
+    Mode.MOVE: "follow chunks",
+    Mode.DAMP: "stiffness ramps down, then handed back",
+}
+
+
+def states() -> str:
+    """Every state of the watchdog: what it means, what the arms do, and what leads out of it."""
+
+    def ways(state: State) -> str:
+        rows = [(event, TABLE[state, event].next) for event in Event]
+        return "; ".join(f"{event.value} → {after.name}" for event, after in rows if after is not state)
+
+    return _markdown(
+        ("state", "meaning", "arms", "left when"),
+        [(s.name, s.value, _ALLOWED[MODES[s][1]], ways(s)) for s in State],
+    )
+
+
 def _who(names: Sequence[str]) -> str:
     return ", ".join("anyone" if n == "*" else n for n in names)
 
 
-TABLES = {"processes": processes, "streams": streams, "services": services}
+TABLES = {"processes": processes, "streams": streams, "services": services, "states": states}
 
 
 def render(text: str) -> str:
