@@ -13,7 +13,11 @@ import threading
 PRIORITY = 20
 """Of the real-time class, 1..99: above all ordinary work, below the kernel's own threads (50)."""
 
-_BACKGROUND_NICE = 10
+ROBOT_PRIORITY = 10
+"""The simulated robot's: what is hardware elsewhere does not wait for programs, but does not displace controllers."""
+
+_BACKGROUND_NICE = 3
+"""Half the share of ordinary work: behind the control loops, and still alive beside somebody else's busy program."""
 
 
 def realtime(priority: int = PRIORITY) -> str:
@@ -29,5 +33,6 @@ def realtime(priority: int = PRIORITY) -> str:
 
 
 def background() -> None:
-    """Lets all others go before the calling thread."""
+    """Takes the calling thread back to ordinary work, behind the other threads of that."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BACKGROUND_NICE)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 os.environ.setdefault("LP_NUM_THREADS", "1")  # software rendering on one core: the others have work to do
 
-from sapave_ros import graph
+from sapave_ros import graph, scheduling
 from sapave_ros.drivers.unitree_sdk import UnitreeError
 from sapave_ros.sim.body import Body
 from sapave_ros.sim.eyes import Eyes
@@ -87,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, scene: Scene, target: str | None, stop: threading.Event) -> None:
+    scheduling.realtime(scheduling.ROBOT_PRIORITY)
     sys.setswitchinterval(0.0005)  # the physics must not wait 5 ms for a thread that computes
     with contextlib.ExitStack() as closing:
         world = World(scene)
