@@ -72,7 +72,8 @@ class Eyes:
         return ring
 
     def _run(self) -> None:
-        scheduling.background()
+        # Rendering shares the interpreter's lock with the physics: whoever keeps one waiting keeps both.
+        scheduling.realtime(scheduling.CAMERA_PRIORITY)
         try:
             world = World(self._scene)  # its own, because a graphics context belongs to its thread
             try:
