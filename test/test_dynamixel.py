@@ -87,7 +87,8 @@ def test_engage_holds_the_head_where_it_is(bus, neck, clock) -> None:
     neck.engage()
     assert registers(bus, "torque_enable") == [1, 1]
     assert registers(bus, "operating_mode") == [3, 3]
-    assert registers(bus, "bus_watchdog") == [5, 5]
+    units = round(neck.parameters.watchdog_s / 0.02)  # of the register
+    assert registers(bus, "bus_watchdog") == [units, units]
     assert registers(bus, "position_p_gain") == [500, 500]
     assert settle(bus, clock, neck) == pytest.approx(START_RAD, abs=8e-4)
 
@@ -224,7 +225,7 @@ def test_an_answer_that_needs_stuffing_arrives_whole(bus, neck) -> None:
 
 def test_a_tripped_watchdog_is_noticed_before_the_next_goal(bus, neck, clock) -> None:
     neck.engage()
-    clock.now_s += 0.15
+    clock.now_s += 1.5 * neck.parameters.watchdog_s
     with pytest.raises(ServoFault, match="servo 0: its bus watchdog"):
         neck.write(np.array(START_RAD))
     assert neck.health()[0].watchdog_tripped
@@ -240,7 +241,7 @@ def test_a_tripped_watchdog_is_noticed_although_the_bus_answers_again(bus, neck,
     stood still while the controller moved on."""
     neck.engage()
     neck.write(np.array(START_RAD))
-    clock.now_s += 0.15
+    clock.now_s += 1.5 * neck.parameters.watchdog_s
     for _ in range(3):
         neck.read()
     with pytest.raises(ServoFault, match="servo 0: its bus watchdog"):
