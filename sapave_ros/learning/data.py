@@ -234,7 +234,7 @@ def _join(paths: list[Path], size: tuple[int, int]) -> Dataset:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", choices=sorted(CONFIGS), default="nano", help="whose picture size to make")
     parser.add_argument("--output", type=Path, default=Path("out/data/look"), help="folder of the shards")
-    parser.add_argument("--pairs", type=int, default=24_000, help="make at least so many")
+    parser.add_argument("--pairs", type=int, default=100_000, help="make at least so many")
     parser.add_argument("--seed", type=int, default=0, help="0 to 3")
     parser.add_argument(
         "--shards", type=int, nargs=2, metavar=("FROM", "TO"), help="these shards only (to share the work)"

@@ -80,7 +80,7 @@ def make_shard(teacher: Teacher, looker: Looker, path: Path, index: int, config_
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="ONNX model (default: the one that ships with the package)")
     parser.add_argument("--output", type=Path, default=Path("out/data/visited"), help="folder of the shards")
-    parser.add_argument("--shards", type=int, default=4, help=f"of {data.SCENES_PER_SHARD} scenes each")
+    parser.add_argument("--shards", type=int, default=5, help=f"of {data.SCENES_PER_SHARD} scenes each")
     parser.add_argument("--config", choices=sorted(CONFIGS), default="nano", help="whose picture size to make")
 
 

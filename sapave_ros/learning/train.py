@@ -290,8 +290,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run-dir", "--run", dest="run_dir", type=Path, default=Path("out/runs/nano"), help="checkpoints and logs"
     )
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
-    parser.add_argument("--ground-steps", type=int, default=4000)
-    parser.add_argument("--look-steps", type=int, default=6000)
+    parser.add_argument("--ground-steps", type=int, default=7200)
+    parser.add_argument("--look-steps", type=int, default=1600)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, help=f"peak learning rate (default: {LEARNING_RATE})")
     parser.add_argument("--seed", type=int, default=0)
