@@ -20,10 +20,6 @@ _BACKGROUND_NICE = 3
 """Half the share of ordinary work: behind the control loops, and still alive beside somebody else's busy program."""
 
 
-CAMERA_PRIORITY = 5
-"""The simulated camera's."""
-
-
 def realtime(priority: int = PRIORITY) -> str:
     """Moves this thread, and the threads and processes it starts from now on, into the real-time class.
 

@@ -72,8 +72,7 @@ class Eyes:
         return ring
 
     def _run(self) -> None:
-        # Rendering shares the interpreter's lock with the physics: whoever keeps one waiting keeps both.
-        scheduling.realtime(scheduling.CAMERA_PRIORITY)
+        scheduling.background()
         try:
             world = World(self._scene)  # its own, because a graphics context belongs to its thread
             try:
