@@ -87,7 +87,11 @@ class NeckParameters:
     position_d_gain: int = parameter(300, low=0, high=16383, doc="servo's own gain; 300 as in Unitree's servo service")
     watchdog_s: float = parameter(
         # Goals lie one tick of motion ahead, so a servo without a master stops at the last one anyway.
-        0.2, unit="s", low=0.04, high=2.54, doc="the servos stop by themselves after this long without a packet"
+        0.2,
+        unit="s",
+        low=0.04,
+        high=2.54,
+        doc="the servos stop by themselves after this long without a packet",
     )
     response_timeout_s: float = parameter(0.02, unit="s", low=0.002, high=0.2, doc="how long to wait for an answer")
 
