@@ -48,6 +48,9 @@ class Person:
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
 
+        from sapave_ros import scheduling
+
+        scheduling.realtime()  # it stands in for the watchdog, which has that too: a permit that is late is a HOLD
         executor = SingleThreadedExecutor()
         executor.add_node(self.node)
         while not self._stop.is_set() and rclpy.ok():
@@ -236,6 +239,18 @@ def test_head_moves_only_with_a_permit(person, start, tmp_path) -> None:
         assert "Traceback" not in node.text
 
 
+def arrives(person, topic: str, names, goal: np.ndarray) -> bool:
+    """Whether chunks carry the joints to a goal. A hold on the way drops a chunk, by design: then the rest is asked
+    for again once they stand still."""
+    for _ in range(4):
+        left = goal - settled(person, names)
+        if np.abs(left).max() < 0.02:
+            return True
+        person.chunk(topic, names, np.tile(left / 10, (10, 1)))
+        until(lambda: np.abs(goal - person.newest(names)).max() < 0.01, 3.0)
+    return False
+
+
 def test_servo_that_falls_silent_holds_the_head_until_it_is_back(person, start, tmp_path) -> None:
     from sapave_ros.sim.servo_bus import ServoBus
 
@@ -253,8 +268,7 @@ def test_servo_that_falls_silent_holds_the_head_until_it_is_back(person, start, 
         assert until(lambda: holding() == "")
         begun = settled(person, g1.HEAD.names)
         np.testing.assert_allclose(begun, 0.0, atol=5e-3)  # the chunk of the dark time is not made up for
-        person.chunk(graph.HEAD_INCREMENTS, g1.HEAD.names, np.full((10, 2), 0.02))
-        assert until(lambda: np.abs(person.newest(g1.HEAD.names) - begun - 0.2).max() < 0.02)
+        assert arrives(person, graph.HEAD_INCREMENTS, g1.HEAD.names, begun + 0.2)
 
 
 def test_unplugged_servo_bus_ends_the_head_node_with_a_reason(person, start, tmp_path) -> None:
