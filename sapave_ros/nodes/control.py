@@ -27,7 +27,6 @@ from sapave_ros.nodes.ros import (
 )
 from sapave_ros.types import ActionChunk, JointState, Permit
 
-COMMAND_HZ = 50.0
 MAX_PENDING_CHUNKS = 8
 
 
@@ -65,7 +64,7 @@ class ControlNode(Node):
         self._commands = publisher(self, command)
         self._diagnostics = publisher(self, graph.stream(graph.DIAGNOSTICS))
         self._joints_due = Divider(graph.stream(graph.JOINT_STATES).rate_hz or loop_hz, loop_hz)
-        self._command_due = Divider(COMMAND_HZ, loop_hz)
+        self._command_due = Divider(command.rate_hz or loop_hz, loop_hz)
         subscribe(self, graph.stream(graph.PERMIT), self._on_permit)
         subscribe(self, increments, self._on_increments)
         self.create_timer(1.0, self._publish_diagnostics)
