@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import secrets
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ _HEADER = np.dtype(
     ]
 )
 _DATA_OFFSET = 4096
+_LOCK = struct.Struct("<Q")
+_LOCKED = struct.Struct("<QQ")
+"""The head of a slot: lock, sequence."""
 
 
 class RingError(OSError):
@@ -42,6 +46,11 @@ class RingError(OSError):
 
 def _slot_dtype(payload: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype([("lock", "<u8"), ("sequence", "<u8"), ("payload", payload)], align=True)
+
+
+def _offset(layout: np.dtype[Any], field: str) -> int:
+    assert layout.fields is not None
+    return layout.fields[field][1]
 
 
 class RingWriter:
@@ -66,25 +75,41 @@ class RingWriter:
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._header: Any = None
         self._slots: Any = None
+        self._slot, self._count = slot, slots
+        self._payload_at = _offset(slot, "payload")
         self._file.truncate(_DATA_OFFSET + slots * slot.itemsize)
         self._header = np.memmap(self._file, _HEADER, "r+", shape=(1,))
         self._slots = np.memmap(self._file, slot, "r+", offset=_DATA_OFFSET, shape=(slots,))
         self._header[0] = (MAGIC, VERSION, slots, slot.itemsize, secrets.randbits(63), 0, kind.encode(), text)
         self._sequence = 0
+        # The same memory as bytes: a small record goes in at a tenth of what numpy's fields cost.
+        self._bytes = self._slots.view(np.uint8).data
+        self._latest = self._header.view(np.uint8).data[_offset(_HEADER, "latest") :]
         os.replace(new, self.path)
 
     def write(self, **fields: Any) -> int:
         """Appends one record, fields by name of the payload; returns its sequence, counting from 1."""
         self._sequence += 1
         slot = self._slots[self._sequence % len(self._slots)]
-        slot["lock"] += 1
+        slot["lock"] = 2 * self._sequence - 1
         slot["sequence"] = self._sequence
         payload = slot["payload"]
         for name, value in fields.items():
             payload[name] = value
-        slot["lock"] += 1
+        slot["lock"] = 2 * self._sequence
         self._header[0]["latest"] = self._sequence
         return self._sequence
+
+    def write_record(self, record: memoryview) -> int:
+        """`write` for who has all bytes of the record ready, in the payload's layout: a fraction of the cost."""
+        self._sequence = n = self._sequence + 1
+        at = n % self._count * self._slot.itemsize
+        _LOCKED.pack_into(self._bytes, at, 2 * n - 1, n)
+        at += self._payload_at
+        self._bytes[at : at + len(record)] = record
+        _LOCK.pack_into(self._bytes, at - self._payload_at, 2 * n)
+        _LOCK.pack_into(self._latest, 0, n)
+        return n
 
     def close(self) -> None:
         """Removes the file, unless somebody put another in its place."""
@@ -93,6 +118,7 @@ class RingWriter:
         if self.path.exists() and os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno())):
             self.path.unlink()
         self._header = self._slots = None
+        self._bytes = self._latest = memoryview(b"")
         fcntl.flock(self._file, fcntl.LOCK_UN)  # the mapping holds a duplicate of the file
         self._file.close()
 
@@ -162,6 +188,20 @@ class RingReader:
         oldest = max(sequence + 1, newest - len(self._slots) + 2)  # the slot after the newest is written next
         records = [(i, self._copy(i)) for i in range(oldest, newest + 1)]
         return [(i, r) for i, r in records if r is not None]
+
+    def array_after(self, sequence: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """As `all_after` in one copy: sequences (N,) and records (N,)."""
+        self._follow()
+        if self._restarted:
+            self._restarted, sequence = False, 0
+        newest = self.latest
+        oldest = max(sequence + 1, newest - len(self._slots) + 2)
+        wanted = np.arange(oldest, newest + 1, dtype=np.int64)
+        index = wanted % len(self._slots)
+        before = self._slots["lock"][index]
+        slots = self._slots[index]
+        same = (before % 2 == 0) & (slots["sequence"] == wanted) & (self._slots["lock"][index] == before)
+        return wanted[same], slots["payload"][same]
 
     def close(self) -> None:
         """Lets go of the file."""

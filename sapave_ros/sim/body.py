@@ -17,6 +17,7 @@ from sapave_ros.types import Floats
 HAND_STATE_EVERY = 5
 """Ticks per hand state: 100 Hz, as Unitree's hand service."""
 
+_ARMS = slice(15, 29)
 _GYROSCOPE = np.zeros(3)
 _ACCELEROMETER = np.array([0.0, 0.0, 9.81])  # the pelvis does not move
 
@@ -50,7 +51,10 @@ class Neck(Protocol):
 
 
 class Body:
-    """Runs the world. `tick` belongs to one thread; `snapshot` may be called from any."""
+    """Runs the world. `tick` belongs to one thread; `snapshot` may be called from any.
+
+    weight: of arm_sdk, in force now, 0 to 1. arms_kp: stiffness in force in the arms' motors [N m/rad], (14,).
+    """
 
     def __init__(self, world: World, limbs: Limbs, neck: Neck) -> None:
         self._world, self._limbs, self._neck = world, limbs, neck
@@ -59,6 +63,8 @@ class Body:
         self._arm: ArmCommand | None = None
         self._hands: Floats | None = None
         self._ticks = 0
+        self.weight = 0.0
+        self.arms_kp = OWN_KP[_ARMS].copy()
         self._lock = threading.Lock()
         self._qpos = world.data.qpos.copy()
 
@@ -75,6 +81,7 @@ class Body:
             self._arm = limbs.arm
             mixed = blend(self._own, self._arm, self._arm.weight)
             world.set_motor_targets(mixed.q, mixed.dq, mixed.tau, mixed.kp, mixed.kd)
+            self.weight, self.arms_kp = self._arm.weight, mixed.kp[_ARMS]
         if limbs.hands is not None and limbs.hands is not self._hands:
             self._hands = limbs.hands
             world.set_hand_targets(self._hands)

@@ -17,12 +17,32 @@ from sapave_ros.sim.dynamixel_protocol import (
 )
 from sapave_ros.sim.xl330 import Xl330
 
+KINDS = ("ping", "read", "write", "other")
+"""Sorts of instructions, as `Bus.instructions` counts them."""
+
+_KIND = {
+    Instruction.PING: 0,
+    Instruction.READ: 1,
+    Instruction.SYNC_READ: 1,
+    Instruction.FAST_SYNC_READ: 1,
+    Instruction.BULK_READ: 1,
+    Instruction.WRITE: 2,
+    Instruction.REG_WRITE: 2,
+    Instruction.SYNC_WRITE: 2,
+    Instruction.BULK_WRITE: 2,
+}
+
 
 class Bus:
-    """Servos on one line. `feed` is the wire; everything else is for tests and faults."""
+    """Servos on one line. `feed` is the wire; everything else is for tests and faults.
+
+    instructions: how many whole packets came from the master, by `KINDS`; an unreadable one is "other", and so are
+    those that change a servo in another way (action, reboot).
+    """
 
     def __init__(self, servos: Sequence[Xl330]) -> None:
         self.servos = tuple(servos)
+        self.instructions = [0] * len(KINDS)
         self._parser = Parser()
         self._silent: set[int] = set()
         self._garbage = b""
@@ -45,6 +65,7 @@ class Bus:
         listening = [s for s in self.servos if baud_rate in (None, s.baud_rate) and s.id not in self._silent]
         for packet in self._parser.feed(data, now_s):
             if packet.instruction != STATUS:
+                self.instructions[_KIND.get(packet.instruction, 3) if packet.crc_ok else 3] += 1
                 answer += self._serve(packet, listening, now_s)
         if answer and self._garbage:
             answer, self._garbage = self._garbage, b""

@@ -2,7 +2,7 @@
 
     python -m sapave_ros.sim.main --run-dir DIR --dds-domain N [--seed N | --scene FILE] [--target "red mug"]
 
-In DIR appear `neck` (the servo bus), `camera` and `truth` (rings), and `observer` where asked for; they
+In DIR appear `neck` (the servo bus), `camera`, `truth` and `motors` (rings), and `observer` where asked for; they
 disappear when the process ends. Physics and DDS at 500 Hz on the main thread, pictures on one of their own.
 """
 
@@ -25,6 +25,7 @@ from sapave_ros import graph, scheduling
 from sapave_ros.drivers.unitree_sdk import UnitreeError
 from sapave_ros.sim.body import Body
 from sapave_ros.sim.eyes import Eyes
+from sapave_ros.sim.motors import MotorWriter
 from sapave_ros.sim.objects import COLOURS, KINDS
 from sapave_ros.sim.scene import Scene, demo_scene
 from sapave_ros.sim.servo_bus import ServoBus
@@ -46,7 +47,7 @@ class Pace:
         """The first tick is due now; nothing has happened yet."""
         self._start_s = self._due_s = now_s
         self._simulated_s = 0.0
-        self._worst_s = self.worst_s = 0.0
+        self._worst_s = self.worst_s = self.late_s = 0.0
         self.resyncs = self.late_ticks = 0
 
     def wait_s(self, now_s: float) -> float:
@@ -55,6 +56,7 @@ class Pace:
         if late > RESYNC_AFTER_S:
             self.resyncs += 1
             self._due_s = now_s
+        self.late_s = max(0.0, late)
         self._worst_s, self.worst_s = max(self._worst_s, late), max(self.worst_s, late)
         self.late_ticks += late > TIMESTEP_S
         return max(0.0, -late)
@@ -67,7 +69,11 @@ class Pace:
     def report(self, now_s: float) -> tuple[float, float]:
         """Simulated over elapsed time, and the worst lateness of a tick since the last report [s]."""
         worst, self._worst_s = self._worst_s, 0.0
-        return self._simulated_s / max(now_s - self._start_s, TIMESTEP_S), worst
+        return self.factor(now_s), worst
+
+    def factor(self, now_s: float) -> float:
+        """Simulated over elapsed time."""
+        return self._simulated_s / max(now_s - self._start_s, TIMESTEP_S)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,6 +99,8 @@ def _run(options: argparse.Namespace, scene: Scene, target: str | None, stop: th
         world = World(scene)
         face = closing.enter_context(UnitreeFace(options.dds_domain, options.interface))
         neck = closing.enter_context(ServoBus(options.run_dir / "neck", position_rad=scene.head))
+        motors = MotorWriter(options.run_dir / "motors", world)
+        closing.callback(motors.close)
         body = Body(world, face, neck)
         pace = Pace(time.monotonic())
         eyes = Eyes(
@@ -109,7 +117,9 @@ def _run(options: argparse.Namespace, scene: Scene, target: str | None, stop: th
             wait_s = pace.wait_s(time.monotonic())
             if wait_s > 0.0:
                 time.sleep(wait_s)
-            body.tick(time.monotonic())
+            now_s = time.monotonic()
+            body.tick(now_s)
+            motors.write(now_s, time.time(), pace.late_s, pace.factor(now_s), body, face, neck)
             pace.done()
             if eyes.error is not None:
                 raise RuntimeError("the camera thread ended") from eyes.error

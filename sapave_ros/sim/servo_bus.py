@@ -34,6 +34,7 @@ class ServoBus:
 
     Arrays are in `g1.HEAD` order (yaw, pitch). directions: +1 where ticks grow with the joint angle.
     zero_ticks: position at 0 rad. follows: whether the servos move by themselves, for use without a world.
+    torque: whether each servo holds, as it was at the last `goal_rad`.
     Use as a context manager or call `close`. Raises FileExistsError where link_path is something else.
     """
 
@@ -52,6 +53,7 @@ class ServoBus:
         self._zero = np.asarray(zero_ticks, dtype=np.float64)
         start = self._zero + np.asarray(position_rad) * self._ticks_per_rad
         self.bus = Bus([Xl330(i, baud_rate, float(t), follows) for i, t in zip(ids, start, strict=True)])
+        self.torque: tuple[bool, ...] = (False,) * len(self.bus.servos)
         self._clock = clock
         self._lock = threading.Lock()
         self.link_path = Path(link_path)
@@ -82,9 +84,12 @@ class ServoBus:
         """
         with self._lock:
             self.bus.advance(self._clock())
-            if not any(s.torque for s in self.bus.servos):
+            self.torque = tuple([s.torque for s in self.bus.servos])
+            if not any(self.torque):
                 return None
-            ticks = np.array([s.trajectory_ticks if s.torque else s.position_ticks for s in self.bus.servos])
+            ticks = np.array(
+                [s.trajectory_ticks if on else s.position_ticks for s, on in zip(self.bus.servos, self.torque)]
+            )
         return (ticks - self._zero) / self._ticks_per_rad
 
     def set_present(self, position_rad: Floats, velocity_rad_s: Floats) -> None:

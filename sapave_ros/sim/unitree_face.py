@@ -69,13 +69,15 @@ class Inbox:
     """The commands that the robot accepts, and a count of those that it does not.
 
     arm: the last valid `rt/arm_sdk` frame, None before the first. hands: the last hand command [rad], (12,) in
-    `g1.HANDS` order, None before the first. dropped: how many frames were refused, by reason.
+    `g1.HANDS` order, None before the first. arm_frames, hand_frames: how many were accepted. dropped: how many
+    frames were refused, by reason.
     """
 
     def __init__(self, mode_machine: int) -> None:
         self.mode_machine = mode_machine
         self.arm: ArmCommand | None = None
         self.hands: Floats | None = None
+        self.arm_frames = self.hand_frames = 0
         self.dropped: Counter[str] = Counter()
         self._frame = unitree_cdr.LowCmdFrame()
 
@@ -100,6 +102,7 @@ class Inbox:
         else:
             q, dq, tau, kp, kd = motors.T
             self.arm = ArmCommand(q, dq, tau, kp, kd, weight, now_s)
+            self.arm_frames += 1
 
     def take_hands(self, data: bytes) -> None:
         """One message of `rt/inspire/cmd` in wire form."""
@@ -114,6 +117,7 @@ class Inbox:
             self.dropped["hand non-finite"] += 1
         else:
             self.hands = g1.rad_from_inspire(np.clip(opening, 0.0, 1.0))
+            self.hand_frames += 1
 
 
 class UnitreeFace:
@@ -177,6 +181,12 @@ class UnitreeFace:
     def dropped(self) -> Counter[str]:
         """How many frames were refused, by reason."""
         return self._inbox.dropped
+
+    @property
+    def frames(self) -> tuple[int, int, int]:
+        """How many frames came: for the arms, for the hands, and of either but refused."""
+        inbox = self._inbox
+        return inbox.arm_frames, inbox.hand_frames, inbox.dropped.total()
 
     def poll(self, now_s: float) -> None:
         """Take what has arrived. Never blocks. now_s: any clock; comes back as `arm.received_s`."""
