@@ -29,6 +29,18 @@ MODE_MACHINES_29_DOF = frozenset({0, 5, 6, 11, 12, 13, 14, 15, 16})
 POSITION_MARGIN_RAD = 0.01
 """Commands stay this far inside the mechanical range: no command ever presses on a hard stop."""
 
+SELF_MARGIN_M = 0.02
+"""Room that a command leaves between an arm and the rest of the robot: what a joint lags and sags, and soft covers."""
+
+SHOULDER_MARGIN_M = 0.004
+"""The same between an upper arm and the torso that it hangs from: at zero they are 9 mm apart, by the model."""
+
+WORKSPACE_LOWER_M = (-0.15, -0.30, -0.45)
+WORKSPACE_UPPER_M = (0.60, 0.65, 0.60)
+"""Where the left hand may be, in torso_link (x forward, y left, z up from the waist): wrist and knuckles of the fingers
+stay in this box; the right hand's is its mirror image. Not behind the back, where no camera looks; not above the head
+(0.52), from where a load would fall on it; across the middle by half a forearm."""
+
 
 @dataclass(frozen=True)
 class Joint:
@@ -177,6 +189,27 @@ OTHER = ARMS + HANDS
 """What the policy's second head moves: 26 joints, the arms then the hands."""
 POLICY = HEAD + OTHER
 """Proprioception order of the policy: 28 joints."""
+
+HEAD_HOME = dict.fromkeys(HEAD.names, 0.0)
+"""Straight ahead [rad]."""
+
+
+def _arms_pose(shoulder_roll: float, elbow: float) -> dict[str, float]:
+    pose = dict.fromkeys(ARMS.names, 0.0)
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        pose[f"{side}_shoulder_roll_joint"] = sign * shoulder_roll
+        pose[f"{side}_elbow_joint"] = elbow
+    return pose
+
+
+ARMS_HOME = _arms_pose(shoulder_roll=0.15, elbow=-0.15)
+"""Upper arms down, forearms forward and a little up [rad]; hands stay as they are: they may hold something."""
+
+ARMS_REST = {
+    **_arms_pose(shoulder_roll=0.25, elbow=1.2),
+    **{j.name: j.lower + POSITION_MARGIN_RAD for j in HANDS.joints},
+}
+"""Arms hanging, clear of the thighs, hands open [rad]."""
 
 # Inspire DFX entry order on rt/inspire/{cmd,state}: right hand 0-5, left hand 6-11, each pinky, ring,
 # middle, index, thumb bend, thumb rotation; 1 = open, 0 = closed (xr_teleoperate robot_hand_inspire.py).

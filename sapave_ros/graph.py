@@ -5,7 +5,9 @@ nothing else names a topic, a rate or a staleness bound.
 
     camera ──► inference ──► head ──► neck servos (Dynamixel bus)
                    └───────► arm  ──► SDK process ──► G1 arms and hands (Unitree DDS)
+    joy ─► teleop ─┴──────► head, arm                (a person instead of the policy, group by group)
     watchdog ──► permit ──► head, arm          (no fresh permit, no motion)
+    everyone ──► health ──► watchdog           (what is wrong, and a node that says nothing is wrong too)
 """
 
 from __future__ import annotations
@@ -83,6 +85,12 @@ HEAD_INCREMENTS = "/sapave/head/increments"
 ARM_INCREMENTS = "/sapave/arms/increments"
 HEAD_COMMAND = "/sapave/head/command"
 ARM_COMMAND = "/sapave/arms/command"
+TELEOP_HEAD_INCREMENTS = "/sapave/teleop/head/increments"
+TELEOP_ARM_INCREMENTS = "/sapave/teleop/arms/increments"
+TAKEOVER = "/sapave/teleop/takeover"
+JOY = "/joy"
+REMOTE = "/sapave/remote"
+HEALTH = "/sapave/health"
 PERMIT = "/sapave/permit"
 ESTOP = "/sapave/estop"
 GROUNDING = "/sapave/grounding"
@@ -91,6 +99,9 @@ DIAGNOSTICS = "/diagnostics"
 ARM_SERVICE = "/sapave/arm"
 DISARM_SERVICE = "/sapave/disarm"
 RESET_SERVICE = "/sapave/reset"
+HEAD_HOME_SERVICE = "/sapave/head/home"
+ARMS_HOME_SERVICE = "/sapave/arms/home"
+ARMS_REST_SERVICE = "/sapave/arms/rest"
 
 CAMERA_HZ = 30.0
 INFERENCE_HZ = 7.5  # every fourth picture
@@ -98,6 +109,8 @@ HEAD_LOOP_HZ = 100.0
 ARM_LOOP_HZ = 250.0
 PERMIT_HZ = 50.0
 PERMIT_STALE_AFTER_S = 0.1
+TELEOP_HZ = 50.0
+HEALTH_HZ = 25.0
 
 STREAMS: tuple[Stream, ...] = (
     Stream(COLOR, "sensor_msgs/Image", ("camera",), ("inference",), Qos.SENSOR, CAMERA_HZ, 0.3,
@@ -112,26 +125,43 @@ STREAMS: tuple[Stream, ...] = (
            "what to do now; empty = nothing"),
     Stream(HEAD_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("head", "watchdog"), Qos.COMMAND,
            INFERENCE_HZ, 1.0, "one action chunk of the neck: 2 joints"),
-    Stream(ARM_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("arm",), Qos.COMMAND, INFERENCE_HZ, None,
-           "one action chunk of arms and hands: any of 26 joints"),
+    Stream(ARM_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("arm", "watchdog"), Qos.COMMAND,
+           INFERENCE_HZ, None, "one action chunk of arms and hands: any of 26 joints"),
     Stream(HEAD_COMMAND, "sensor_msgs/JointState", ("head",), ("*",), Qos.SENSOR, 50.0, None,
            "positions commanded after the gate"),
     Stream(ARM_COMMAND, "sensor_msgs/JointState", ("arm",), ("*",), Qos.SENSOR, 50.0, None,
            "positions commanded after the gate"),
-    Stream(PERMIT, "diagnostic_msgs/DiagnosticStatus", ("watchdog",), ("head", "arm", "*"), Qos.COMMAND, PERMIT_HZ,
-           PERMIT_STALE_AFTER_S, "state, reason, and what each controller may do"),
+    Stream(TELEOP_HEAD_INCREMENTS, "trajectory_msgs/JointTrajectory", ("teleop",), ("head",), Qos.COMMAND,
+           TELEOP_HZ, None, "as above, from a person: short chunks, so that silence comes to rest"),
+    Stream(TELEOP_ARM_INCREMENTS, "trajectory_msgs/JointTrajectory", ("teleop",), ("arm",), Qos.COMMAND,
+           TELEOP_HZ, None, "as above, from a person"),
+    Stream(TAKEOVER, "diagnostic_msgs/DiagnosticStatus", ("teleop",), ("watchdog", "*"), Qos.COMMAND, TELEOP_HZ, 0.2,
+           "which groups a person has taken, whether the deadman is held, the stop button of the joystick"),
+    Stream(JOY, "sensor_msgs/Joy", ("*",), ("teleop",), Qos.EVENT, None, 0.3,
+           "the joystick, as `joy_node` publishes it (20 Hz and with every change)"),
+    Stream(REMOTE, "sensor_msgs/Joy", ("arm",), ("teleop", "*"), Qos.SENSOR, 50.0, 0.3,
+           "the Unitree remote, from the bytes in LowState; serves where there is no joystick"),
+    Stream(HEALTH, "diagnostic_msgs/DiagnosticStatus", ("head", "arm", "camera", "inference", "teleop"),
+           ("watchdog", "*"), Qos.EVENT, HEALTH_HZ, 0.3,
+           "what a node finds wrong, one report each; silence counts as wrong"),
+    Stream(PERMIT, "diagnostic_msgs/DiagnosticStatus", ("watchdog",), ("head", "arm", "teleop", "*"), Qos.COMMAND,
+           PERMIT_HZ, PERMIT_STALE_AFTER_S, "state, reason, what each controller may do, and whose chunks it follows"),
     Stream(ESTOP, "std_msgs/Bool", ("*",), ("watchdog",), Qos.LATCHED, None, None,
            "true stops everything until a reset"),
     Stream(GROUNDING, "sensor_msgs/Image", ("inference",), ("*",), Qos.SENSOR, INFERENCE_HZ, None,
            "mono8, where in the picture the policy sees what it was told; same stamp as its picture"),
-    Stream(DIAGNOSTICS, "diagnostic_msgs/DiagnosticArray", ("watchdog", "inference", "head", "arm", "camera"), ("*",),
-           Qos.EVENT, 1.0, None, "health and timing of every node"),
+    Stream(DIAGNOSTICS, "diagnostic_msgs/DiagnosticArray",
+           ("watchdog", "inference", "head", "arm", "camera", "teleop"), ("*",), Qos.EVENT, 1.0, None,
+           "health and timing of every node"),
 )  # fmt: skip
 
 SERVICES: tuple[Service, ...] = (
     Service(ARM_SERVICE, "watchdog", "STANDBY or HOLD to ACTIVE: the robot may move"),
     Service(DISARM_SERVICE, "watchdog", "any state but ESTOP to STANDBY: stop, arms back to the robot"),
     Service(RESET_SERVICE, "watchdog", "ESTOP to STANDBY, once its cause is gone"),
+    Service(HEAD_HOME_SERVICE, "head", "in ACTIVE: look straight ahead, slowly"),
+    Service(ARMS_HOME_SERVICE, "arm", "in ACTIVE: forearms ahead, ready to work, slowly"),
+    Service(ARMS_REST_SERVICE, "arm", "in ACTIVE: arms hanging, hands open, slowly"),
 )
 
 PROCESSES: tuple[Process, ...] = (
@@ -144,6 +174,8 @@ PROCESSES: tuple[Process, ...] = (
             sim_parameters={"port": "{run_dir}/neck"}),
     Process("arm", "sapave_ros.nodes.arm", "arm_node", "moves arms and hands: the only writer of the Unitree topics",
             parameters={"dds_domain": "{dds_domain}"}, sim_parameters={"dds_interface": "lo"}),
+    Process("teleop", "sapave_ros.nodes.teleop", "teleop_node",
+            "a person's joystick to increments: takes over head or arms while the policy keeps the other"),
     Process("camera", "sapave_ros.nodes.camera", "camera_node", "RGB, aligned depth and intrinsics of the head camera",
             sim_parameters={"source": "sim", "ring": "{run_dir}/camera"}),
     Process("inference", "sapave_ros.nodes.inference", "inference_node",

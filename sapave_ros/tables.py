@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sapave_ros import graph
-from sapave_ros.core.supervisor import MODES, TABLE, Event, State
+from sapave_ros.core.supervisor import MODES, Event, State, after
 from sapave_ros.types import Mode
 
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -76,8 +76,8 @@ def states() -> str:
     """Every state of the watchdog: what it means, what the arms do, and what leads out of it."""
 
     def ways(state: State) -> str:
-        rows = [(event, TABLE[state, event].next) for event in Event]
-        return "; ".join(f"{event.value} → {after.name}" for event, after in rows if after is not state)
+        ways = [(event, after(state, event)) for event in Event]
+        return "; ".join(f"{event.value} → {following.name}" for event, following in ways if following is not state)
 
     return _markdown(
         ("state", "meaning", "arms", "left when"),

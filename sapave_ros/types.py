@@ -6,6 +6,7 @@ machine's monotonic clock [s] and only ever serves to tell an age. The two are n
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -77,9 +78,19 @@ class Mode(Enum):
     DAMP = "damp"  # arms: ramp stiffness down, keep damping, then release; head: hold still
 
 
+class Source(Enum):
+    """Whose chunks a controller follows."""
+
+    POLICY = "policy"
+    TELEOP = "teleop"
+
+
 @dataclass(frozen=True)
 class Permit:
-    """The watchdog's word to the controllers. mode_head, mode_arms: see `Mode`."""
+    """The watchdog's word to the controllers. mode_*: see `Mode`. source_*: whose chunks count, see `Source`.
+
+    sent_s: the watchdog's monotonic clock, which is the controllers' own: they run on one computer.
+    """
 
     received_s: float
     sequence: int
@@ -87,6 +98,31 @@ class Permit:
     reason: str
     mode_head: Mode
     mode_arms: Mode
+    source_head: Source = Source.POLICY
+    source_arms: Source = Source.POLICY
+    sent_s: float = math.nan
+
+    def of(self, arms: bool) -> tuple[Mode, Source]:
+        """What the controller of the arms, or that of the head, may do and whom it follows."""
+        return (self.mode_arms, self.source_arms) if arms else (self.mode_head, self.source_head)
+
+
+class Grip(Enum):
+    """What a person at the joystick does with a group of joints."""
+
+    NONE = "none"  # the policy has it
+    HOLD = "hold"  # taken, the deadman is released: it stands
+    MOVE = "move"  # taken, the deadman is held: it follows the joystick
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """What the teleop node says of the person. head, arms: see `Grip`. stop: the joystick's stop button is down."""
+
+    received_s: float
+    head: Grip = Grip.NONE
+    arms: Grip = Grip.NONE
+    stop: bool = False
 
 
 @dataclass(frozen=True)

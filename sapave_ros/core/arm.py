@@ -7,7 +7,9 @@ import math
 import numpy as np
 
 from sapave_ros import g1
+from sapave_ros.core.body_health import BodyHealth
 from sapave_ros.core.controller import ControllerConfig, JointController, Phase
+from sapave_ros.core.faults import Fault
 from sapave_ros.core.kinematics import Kinematics, gravity_in_pelvis
 from sapave_ros.graph import ARM_LOOP_HZ
 from sapave_ros.types import ArmSetpoint, BodyState, Floats, JointState, Permit
@@ -55,12 +57,25 @@ def body_fault(body: BodyState) -> str:
 class ArmController:
     """`JointController` of the 26 joints, with gains and gravity feed-forward for the 14 body motors.
 
-    controller: the road itself. fault: why this body is not moved, or empty. measured: the 26 joints of the last tick.
+    policy_rate, shadow: as in `JointController`.
+
+    controller: the road itself. fault: why this body is not moved, or empty. findings: what is wrong with it.
+    measured: the 26 joints of the last tick.
     """
 
-    def __init__(self, config: ControllerConfig, kinematics: Kinematics, dt_s: float = 1.0 / ARM_LOOP_HZ) -> None:
-        self.controller = JointController(g1.OTHER, dt_s, config, shared=True)
+    def __init__(
+        self,
+        config: ControllerConfig,
+        kinematics: Kinematics,
+        dt_s: float = 1.0 / ARM_LOOP_HZ,
+        policy_rate: Floats | None = None,
+        shadow: bool = False,
+    ) -> None:
+        self.controller = JointController(g1.OTHER, dt_s, config, shared=True, policy_rate=policy_rate, shadow=shadow)
         self.fault = ""
+        self.findings: dict[Fault, str] = {}
+        self._health = BodyHealth()
+        self._shadow = shadow
         self.measured: JointState | None = None
         self._kinematics = kinematics
         self._torques = np.zeros(len(g1.OTHER))
@@ -80,6 +95,9 @@ class ArmController:
             self.fault = body_fault(body)
         if body is not None and slowly:
             self._torques[:_N] = self._gravity(body)
+            self.findings = self._judged(body, monotonic_s)
+            if Fault.FALLING in self.findings:
+                self.controller.give_up()
         self.measured = measured_joints(body, hands)
         usable = self.measured if not self.fault else None
         command = self.controller.tick(now_s, monotonic_s, usable, permit, self._torques)
@@ -95,6 +113,16 @@ class ArmController:
             command.weight,
             command.positions[_N:] if self._tick % HANDS_EVERY == 0 else None,
         )
+
+    def _judged(self, body: BodyState, monotonic_s: float) -> dict[Fault, str]:
+        """What is wrong with the body; in shadow its arms are somebody else's, and follow nobody."""
+        controller = self.controller
+        command = None if controller.phase is Phase.IDLE else controller.gate.previous
+        commanded = None if command is None or self._shadow else command.positions[:_N]
+        findings = self._health.judge(body, commanded, controller.weight, monotonic_s)
+        if self.fault and Fault.MOTOR_LOST not in findings:
+            findings[Fault.BODY_UNKNOWN] = self.fault
+        return findings
 
     def _gravity(self, body: BodyState) -> Floats:
         """Torques (14,) [N m] that hold the commanded pose; the newest known where the body's state makes no sense."""

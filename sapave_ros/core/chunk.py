@@ -51,6 +51,7 @@ class ChunkFault(Enum):
     TOO_EARLY = "stamp before control began"
     BOUND = "increment too large"
     NOT_MOVING = "no permission to move"
+    SOURCE = "somebody else's turn"
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,7 @@ class ChunkExecutor:
     """Accepted chunks of one joint group, sampled by ROS time.
 
     names: (n,) joints of the group. velocity: (n,) limits [rad/s], they bound an increment. blend_s: time
-    [s] over which the gap to a new chunk fades out, 0 = at once. increment_bound: (n,) [rad] a tighter
-    bound of one step, such as the largest increment that the policy was trained on.
+    [s] over which the gap to a new chunk fades out, 0 = at once.
     """
 
     def __init__(
@@ -99,11 +99,10 @@ class ChunkExecutor:
         names: Sequence[str],
         velocity: Floats,
         blend_s: float = 0.5,
-        increment_bound: Floats | None = None,
     ) -> None:
         self.names = tuple(names)
         self._index = {name: i for i, name in enumerate(self.names)}
-        self._velocity, self._blend_s, self._bound = velocity, blend_s, increment_bound
+        self._velocity, self._blend_s = velocity, blend_s
         n = len(self.names)
         self._tracks: list[_Track] = []
         self._hold = np.zeros(n)  # where joints without a chunk rest
@@ -147,13 +146,17 @@ class ChunkExecutor:
 
     # ---- chunks ----
 
-    def validate(self, chunk: ActionChunk, now_s: float) -> ChunkRefusal | None:
-        """Why this chunk cannot be executed at ROS time `now_s`, or None. Changes nothing."""
-        return self._check_shape(chunk) or self._check_time(chunk, now_s) or self._check_size(chunk)
+    def validate(self, chunk: ActionChunk, now_s: float, rate_bound: Floats | None = None) -> ChunkRefusal | None:
+        """Why this chunk cannot be executed at ROS time `now_s`, or None. Changes nothing.
 
-    def accept(self, chunk: ActionChunk, now_s: float) -> ChunkRefusal | None:
+        rate_bound: (n,) [rad/s] a tighter bound of one step over its duration, such as the largest increment that
+        the policy was trained on; infinite where there is none.
+        """
+        return self._check_shape(chunk) or self._check_time(chunk, now_s) or self._check_size(chunk, rate_bound)
+
+    def accept(self, chunk: ActionChunk, now_s: float, rate_bound: Floats | None = None) -> ChunkRefusal | None:
         """Execute the chunk from `now_s` on; returns the refusal, after which nothing has changed, or None."""
-        refusal = self.validate(chunk, now_s)
+        refusal = self.validate(chunk, now_s, rate_bound)
         start = self.commanded_at(chunk.stamp_s) if refusal is None else None
         if start is None:
             return refusal or ChunkRefusal(
@@ -273,11 +276,11 @@ class ChunkExecutor:
             return ChunkRefusal(ChunkFault.PAST, text)
         return None
 
-    def _check_size(self, chunk: ActionChunk) -> ChunkRefusal | None:
+    def _check_size(self, chunk: ActionChunk, rate_bound: Floats | None) -> ChunkRefusal | None:
         columns = [self._index[name] for name in chunk.joint_names]
         bound = self._velocity[columns] * chunk.dt_s * BOUND_FACTOR
-        if self._bound is not None:
-            bound = np.minimum(bound, self._bound[columns])
+        if rate_bound is not None:
+            bound = np.minimum(bound, rate_bound[columns] * chunk.dt_s)
         excess = np.abs(chunk.increments) - bound
         if (excess > 0).any():
             step, column = np.unravel_index(int(np.argmax(excess)), excess.shape)

@@ -10,18 +10,19 @@ Arms are shared with the robot's own controller through a weight; the ramps in a
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
 
 from sapave_ros.core.chunk import ChunkExecutor, ChunkFault, ChunkRefusal
-from sapave_ros.core.gate import STATE_STALE_AFTER_S, Command, Gate, fresh
+from sapave_ros.core.gate import AHEAD_S, MAX_RAMP_PER_S, STATE_STALE_AFTER_S, Command, Gate, fresh
 from sapave_ros.core.limiter import Limiter, Limits
 from sapave_ros.g1 import POSITION_MARGIN_RAD, JointGroup
 from sapave_ros.graph import PERMIT_STALE_AFTER_S
 from sapave_ros.parameters import parameter
-from sapave_ros.types import ActionChunk, Floats, JointState, Mode, Permit
+from sapave_ros.types import ActionChunk, Floats, JointState, Mode, Permit, Source
 
 OUTSIDE_RANGE_RAD = 0.1
 """A joint measured further outside its range than this is mounted or calibrated wrongly: control is refused."""
@@ -62,6 +63,13 @@ class ControllerConfig:
     )
 
 
+YIELD_SHARE = 0.9
+"""Share of the fastest change of authority with which the arms are given up: 0.28 s, and no rounding is refused."""
+
+POSE_SPEED_RAD_S, POSE_DT_S = 0.5, 0.1
+"""Highest speed of a joint on its way to a pose that was asked for [rad/s], and the time grid of that chunk [s]."""
+
+
 def in_order(before: Permit | None, permit: Permit) -> Permit:
     """The permit as it counts after the one before. Out of order, it neither lets anybody move nor drops any arms.
 
@@ -76,6 +84,18 @@ def in_order(before: Permit | None, permit: Permit) -> Permit:
     return replace(permit, reason=reason, mode_head=head, mode_arms=arms)
 
 
+def permit_age_s(permit: Permit, monotonic_s: float) -> float:
+    """Since the watchdog said it [s], however long it was on its way; infinite where it does not say when.
+
+    A permit that waited for a process that stood still is not a fresh one. The watchdog runs on this computer, so
+    that there is one clock; a permit of another computer has an age that makes no sense, and moves nothing.
+    """
+    sent_ago_s = monotonic_s - permit.sent_s
+    if not np.isfinite(sent_ago_s) or sent_ago_s < -AHEAD_S:
+        return float("inf")
+    return max(sent_ago_s, monotonic_s - permit.received_s)
+
+
 class Phase(Enum):
     """Who has the joints."""
 
@@ -84,6 +104,7 @@ class Phase(Enum):
     ACTIVE = "in control"
     RELEASING = "handing back"
     DAMPING = "giving way"
+    YIELDING = "handing back at once"
 
 
 class JointController:
@@ -91,9 +112,11 @@ class JointController:
 
     group: its joints. dt_s: time between ticks [s]. shared: whether the robot's own controller has the
     joints otherwise (arms), or they are ours alone (head: no weight, and torque stays). lower, upper: (n,)
-    tighter range [rad], where the mounting needs one.
+    tighter range [rad], where the mounting needs one. policy_rate: (n,) [rad/s] the largest increments per
+    time that the policy was trained on. shadow: nobody carries out the commands; see `tick`.
 
-    phase, holding: where it stands; holding is the reason why nothing may move, empty while it may.
+    source: whose chunks count. phase, holding: where it stands; holding is the reason why nothing may move,
+    empty while it may.
     accepted, refused: chunks so far. last_refusal: newest one.
     """
 
@@ -105,6 +128,8 @@ class JointController:
         shared: bool,
         lower: Floats | None = None,
         upper: Floats | None = None,
+        policy_rate: Floats | None = None,
+        shadow: bool = False,
     ) -> None:
         self.group, self.config = group, config
         table = Limits.of(group)
@@ -114,27 +139,59 @@ class JointController:
         self.limiter = Limiter(limits, dt_s, config.bandwidth_rad_s)
         self.gate = Gate(limits, dt_s)
         self.phase, self.holding = Phase.IDLE, "no permit yet"
+        self.source = Source.POLICY
         self.weight, self.stiffness = 0.0, 1.0
         self.accepted, self.refused = 0, Counter[ChunkFault]()
         self.last_refusal: ChunkRefusal | None = None
         self.last_verdict_detail = ""
-        self._dt_s, self._shared = dt_s, shared
+        self.shared, self._dt_s, self._shadow = shared, dt_s, shadow
+        self._policy_rate = policy_rate
         self._ramp = 0.0
-        self._release = False
+        self._release = self._yield = False
+        self._posing = False
         self._clocks: tuple[float, float] | None = None
 
-    def offer(self, chunk: ActionChunk, now_s: float) -> ChunkRefusal | None:
+    def offer(self, chunk: ActionChunk, now_s: float, source: Source = Source.POLICY) -> ChunkRefusal | None:
         """Execute a chunk from ROS time `now_s` on; returns why not, or None. A refused chunk changes nothing."""
+        refusal: ChunkRefusal | None
         if self.phase is not Phase.ACTIVE or self.holding:
-            refusal: ChunkRefusal | None = ChunkRefusal(ChunkFault.NOT_MOVING, self.holding or self.phase.value)
+            refusal = ChunkRefusal(ChunkFault.NOT_MOVING, self.holding or self.phase.value)
+        elif source is not self.source:
+            refusal = ChunkRefusal(ChunkFault.SOURCE, f"chunk of {source.value}: {self.source.value} has these joints")
+        elif self._posing and source is Source.POLICY and not self.executor.exhausted(now_s):
+            refusal = ChunkRefusal(ChunkFault.SOURCE, "chunk of policy: on the way to a pose that was asked for")
         else:
-            refusal = self.executor.accept(chunk, now_s)
+            self._posing = False
+            refusal = self.executor.accept(chunk, now_s, self._policy_rate if source is Source.POLICY else None)
         if refusal is None:
             self.accepted += 1
         else:
             self.refused[refusal.fault] += 1
             self.last_refusal = refusal
         return refusal
+
+    def go_to(self, pose: Mapping[str, float], now_s: float) -> str:
+        """Move joints to `pose` [rad] by name, slowly, in place of the policy; returns why not, or nothing.
+
+        A minimum-jerk motion (Flash and Hogan 1985), as one chunk; a chunk of teleop or a hold ends it.
+        """
+        if self.phase is not Phase.ACTIVE or self.holding:
+            return self.holding or self.phase.value
+        columns = [self.group.names.index(name) for name in pose]
+        way = np.array(list(pose.values())) - self.limiter.position[columns]
+        speed = POSE_SPEED_RAD_S * self.config.limit_scale
+        duration_s = max(1.0, float(np.abs(way).max()) * 1.875 / speed)  # 1.875: its highest over its mean speed
+        u = np.linspace(0.0, 1.0, max(2, round(duration_s / POSE_DT_S)) + 1)
+        increments = np.diff(10 * u**3 - 15 * u**4 + 6 * u**5)[:, None] * way
+        self.executor.flush(hold=self.limiter.position, not_before_s=now_s)
+        self.executor.record(now_s, self.limiter.position)
+        refusal = self.executor.accept(ActionChunk(now_s, POSE_DT_S, tuple(pose), increments), now_s)
+        self._posing = refusal is None
+        return "" if refusal is None else refusal.text
+
+    def give_up(self) -> None:
+        """Hand the joints back at once, as fast as authority may change: the robot needs them more than we do."""
+        self._yield = True
 
     def lose(self, why: str) -> None:
         """The actuators let go by themselves: control has to be taken anew, from where the joints are."""
@@ -158,13 +215,25 @@ class JointController:
 
         now_s: ROS time. monotonic_s: the clock of `received_s`. torques: (n,) feed-forward [N m] of full
         authority; scaled down with weight and stiffness.
+
+        In shadow, the joints stay where somebody else has them. The gate then sees joints that follow every
+        command, and each chunk begins at the measured pose instead of the commanded one: what is computed is the
+        motion that would come next from here.
         """
-        mode, permit_age_s = self._mode(monotonic_s, permit)
+        mode, source, permit_age_s = self._allowed(monotonic_s, permit)
         trouble = self._trouble(monotonic_s, measured)
         self._watch_clock(now_s, monotonic_s)
+        real = measured
+        if self._shadow and measured is not None and self.phase is not Phase.IDLE:
+            measured = replace(measured, positions=self.limiter.position)
         self._step_phase(mode, trouble, now_s, measured)
         if self.phase is Phase.IDLE:
+            self._yield = False
             return None
+        if source is not self.source:
+            # Whoever had them, their chunks end here; who has them now starts from where the command stands.
+            self.source, self._posing = source, False
+            self.executor.flush(hold=self.limiter.position, not_before_s=now_s)
         self._hold_or_move(self._why_hold(mode, permit, permit_age_s, trouble), now_s)
 
         reference = self.executor.reference(now_s) if not self.holding else None
@@ -184,23 +253,24 @@ class JointController:
             self.limiter.reset(verdict.command.positions, verdict.command.velocities)
             self.executor.flush(hold=verdict.command.positions, not_before_s=now_s)
             self.weight, self.stiffness = verdict.command.weight, verdict.command.stiffness
-        self.executor.record(now_s, verdict.command.positions)
+        anchor = real.positions if self._shadow and real is not None and not trouble else verdict.command.positions
+        self.executor.record(now_s, anchor)
         return verdict.command
 
     # ---- what is allowed ----
 
-    def _mode(self, monotonic_s: float, permit: Permit | None) -> tuple[Mode, float]:
-        """The mode in force and the age of the permit [s]."""
+    def _allowed(self, monotonic_s: float, permit: Permit | None) -> tuple[Mode, Source, float]:
+        """The mode in force, whose chunks count, and the age of the permit [s]."""
         if permit is None:
-            mode, age_s = Mode.HOLD, np.inf
+            mode, source, age_s = Mode.HOLD, self.source, np.inf
         else:
-            age_s = monotonic_s - permit.received_s
-            mode = permit.mode_arms if self._shared else permit.mode_head
+            age_s = permit_age_s(permit, monotonic_s)
+            mode, source = permit.of(arms=self.shared)
             if not fresh(age_s, PERMIT_STALE_AFTER_S):
-                mode = Mode.HOLD
-        if self._release and mode is not Mode.DAMP:
+                mode, source = Mode.HOLD, self.source
+        if (self._release or self._yield) and mode is not Mode.DAMP:
             mode = Mode.RELEASE
-        return mode, age_s
+        return mode, source, age_s
 
     def _trouble(self, monotonic_s: float, measured: JointState | None) -> str:
         """What is wrong with the measured joints, or nothing."""
@@ -217,7 +287,9 @@ class JointController:
         if permit is None:
             return "no permit yet"
         if not fresh(permit_age_s, PERMIT_STALE_AFTER_S):
-            return f"permit older than {PERMIT_STALE_AFTER_S} s"
+            return (
+                f"permit {permit_age_s:.3f} s old: expected at most {PERMIT_STALE_AFTER_S} s by this computer's clock"
+            )
         if self.phase is not Phase.ACTIVE:
             return self.phase.value
         if mode is not Mode.MOVE:
@@ -247,9 +319,11 @@ class JointController:
             if mode is Mode.MOVE and not self._release:
                 self._engage(trouble, measured)
             return
-        if not self._shared:
+        if not self.shared:
             return
-        if mode is Mode.DAMP:
+        if self._yield:
+            self.phase = Phase.YIELDING
+        elif mode is Mode.DAMP:
             self.phase = Phase.DAMPING
         elif mode is Mode.RELEASE and self.phase in (Phase.ENGAGING, Phase.ACTIVE):
             self.phase = Phase.RELEASING
@@ -261,11 +335,12 @@ class JointController:
                 self.phase = Phase.ACTIVE
         elif self.phase is Phase.DAMPING and self.stiffness > 0.0:
             self.stiffness = max(0.0, self.stiffness - self._dt_s / self.config.damp_s)
-        elif self.phase in (Phase.RELEASING, Phase.DAMPING):
+        elif self.phase in (Phase.RELEASING, Phase.DAMPING, Phase.YIELDING):
             if self.weight == 0.0:
                 self.phase, self.holding = Phase.IDLE, "released"
                 self.executor.forget()
-            self.weight = max(0.0, self.weight - self._dt_s / self.config.release_s)
+            fall = YIELD_SHARE * MAX_RAMP_PER_S if self.phase is Phase.YIELDING else 1.0 / self.config.release_s
+            self.weight = max(0.0, self.weight - self._dt_s * fall)
 
     def _strayed(self, measured: JointState | None) -> bool:
         """Whether joints have left where they were to be taken; then they are handed back, not pulled there."""
@@ -293,8 +368,8 @@ class JointController:
         q = np.clip(q, limits.lower - SEED_MARGIN_RAD, limits.upper + SEED_MARGIN_RAD)
         self.limiter.reset(q)
         self._ramp, self.stiffness = 0.0, 1.0
-        self.weight = 0.0 if self._shared else 1.0
-        self.phase = Phase.ENGAGING if self._shared else Phase.ACTIVE
+        self.weight = 0.0 if self.shared else 1.0
+        self.phase = Phase.ENGAGING if self.shared else Phase.ACTIVE
         self.gate.start(q, self.weight, self.stiffness)
         self.executor.forget()
         self.executor.rest_at(q)

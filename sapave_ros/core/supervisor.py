@@ -1,17 +1,15 @@
 """The watchdog's state: what an event does is a row of a table.
 
-It boots without permission, and only ARM gives it. What the state allows each controller is a table too.
+It boots without permission, and only a person gives it: motion that a fault ended goes on by itself only where
+the table of faults says so.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from enum import Enum
 
 from sapave_ros.types import Mode
-
-BLIND_AFTER_S = 0.2
-"""Without a look at the streams for this long [s], the shortest staleness bound there is, one may have died unseen."""
 
 
 class State(Enum):
@@ -19,7 +17,8 @@ class State(Enum):
 
     STARTING = "not everything has reported yet"
     STANDBY = "ready; nothing may move"
-    ACTIVE = "the robot may move"
+    ACTIVE = "the policy may move the robot"
+    TELEOP = "a person moves what was taken over, the policy the rest"
     HOLD = "frozen in the last commanded pose"
     ESTOP = "stopped until reset"
 
@@ -27,121 +26,77 @@ class State(Enum):
 class Event(Enum):
     """What can happen to it."""
 
-    FRESH = "every watched stream is fresh"
-    STALE = "a watched stream is missing or too old"
+    STOP = "emergency stop"
+    DANGER = "a fault that stops"
+    TROUBLE = "a fault that holds"
+    CLEAR = "all is well"
+    HELD = "all is well, and the arms are still held"  # a watchdog that starts anew drops no arms
+    RECOVERED = "the fault is gone for its time"
+    TAKE = "a person takes over"
+    GIVE_BACK = "the person gives back"
     ARM = "arm requested"
     DISARM = "disarm requested"
-    ESTOP = "emergency stop pressed"
     RESET = "reset requested"
 
 
+_S, __ = State, None
+
+TABLE: dict[Event, tuple[State | None, ...]] = {
+    # from:           STARTING     STANDBY    ACTIVE       TELEOP       HOLD         ESTOP
+    Event.STOP:       (_S.ESTOP,    _S.ESTOP,  _S.ESTOP,    _S.ESTOP,    _S.ESTOP,    __),
+    Event.DANGER:     (__,          __,        _S.ESTOP,    _S.ESTOP,    _S.ESTOP,    __),
+    Event.TROUBLE:    (__,          __,        _S.HOLD,     _S.HOLD,     __,          __),
+    Event.CLEAR:      (_S.STANDBY,  __,        __,          __,          __,          __),
+    Event.HELD:       (_S.HOLD,     __,        __,          __,          __,          __),
+    Event.RECOVERED:  (__,          __,        __,          __,          _S.ACTIVE,   __),
+    Event.TAKE:       (__,          __,        _S.TELEOP,   __,          __,          __),
+    Event.GIVE_BACK:  (__,          __,        __,          _S.ACTIVE,   __,          __),
+    Event.ARM:        (__,          _S.ACTIVE, __,          __,          _S.ACTIVE,   __),
+    Event.DISARM:     (_S.STANDBY,  __,        _S.STANDBY,  _S.STANDBY,  _S.STANDBY,  __),
+    Event.RESET:      (__,          __,        __,          __,          __,          _S.STANDBY),
+}  # fmt: skip
+"""The state after an event, from each state in the order of `State`; None where it stays."""
+
+NO_STOP = "there is no emergency stop to reset"
+RESET_FIRST = "stopped by an emergency stop: reset first"
+REFUSED: dict[tuple[State, Event], str] = {
+    (State.STARTING, Event.ARM): "not everything has reported yet",
+    **{(state, Event.RESET): NO_STOP for state in State if state is not State.ESTOP},
+    (State.ESTOP, Event.ARM): RESET_FIRST,
+    (State.ESTOP, Event.DISARM): RESET_FIRST,
+}
+"""Why a request does nothing although somebody made it."""
+
 MODES: dict[State, tuple[Mode, Mode]] = {
     # (head, arms)
-    State.STARTING: (Mode.HOLD, Mode.HOLD),  # a watchdog that starts anew drops nobody's arms
+    State.STARTING: (Mode.HOLD, Mode.HOLD),
     State.STANDBY: (Mode.RELEASE, Mode.RELEASE),
     State.ACTIVE: (Mode.MOVE, Mode.MOVE),
+    State.TELEOP: (Mode.MOVE, Mode.MOVE),  # a group whose deadman is released holds
     State.HOLD: (Mode.HOLD, Mode.HOLD),
     State.ESTOP: (Mode.DAMP, Mode.DAMP),
 }
 
-
-@dataclass(frozen=True)
-class Row:
-    """next: the state after the event. refused: why the event does nothing although somebody asked for it."""
-
-    next: State
-    refused: str = ""
+_COLUMN = {state: i for i, state in enumerate(State)}
 
 
-_S, _E = State, Event
-
-TABLE: dict[tuple[State, Event], Row] = {
-    (_S.STARTING, _E.FRESH): Row(_S.STANDBY),
-    (_S.STARTING, _E.STALE): Row(_S.STARTING),
-    (_S.STARTING, _E.ARM): Row(_S.STARTING, "not everything has reported yet"),
-    (_S.STARTING, _E.DISARM): Row(_S.STANDBY),
-    (_S.STARTING, _E.ESTOP): Row(_S.ESTOP),
-    (_S.STARTING, _E.RESET): Row(_S.STARTING, "there is no emergency stop to reset"),
-    (_S.STANDBY, _E.FRESH): Row(_S.STANDBY),
-    (_S.STANDBY, _E.STALE): Row(_S.STANDBY),
-    (_S.STANDBY, _E.ARM): Row(_S.ACTIVE),
-    (_S.STANDBY, _E.DISARM): Row(_S.STANDBY),
-    (_S.STANDBY, _E.ESTOP): Row(_S.ESTOP),
-    (_S.STANDBY, _E.RESET): Row(_S.STANDBY, "there is no emergency stop to reset"),
-    (_S.ACTIVE, _E.FRESH): Row(_S.ACTIVE),
-    (_S.ACTIVE, _E.STALE): Row(_S.HOLD),
-    (_S.ACTIVE, _E.ARM): Row(_S.ACTIVE),
-    (_S.ACTIVE, _E.DISARM): Row(_S.STANDBY),
-    (_S.ACTIVE, _E.ESTOP): Row(_S.ESTOP),
-    (_S.ACTIVE, _E.RESET): Row(_S.ACTIVE, "there is no emergency stop to reset"),
-    (_S.HOLD, _E.FRESH): Row(_S.HOLD),  # what froze it may be back, but a person says go
-    (_S.HOLD, _E.STALE): Row(_S.HOLD),
-    (_S.HOLD, _E.ARM): Row(_S.ACTIVE),
-    (_S.HOLD, _E.DISARM): Row(_S.STANDBY),
-    (_S.HOLD, _E.ESTOP): Row(_S.ESTOP),
-    (_S.HOLD, _E.RESET): Row(_S.HOLD, "there is no emergency stop to reset"),
-    (_S.ESTOP, _E.FRESH): Row(_S.ESTOP),
-    (_S.ESTOP, _E.STALE): Row(_S.ESTOP),
-    (_S.ESTOP, _E.ARM): Row(_S.ESTOP, "stopped by an emergency stop: reset first"),
-    (_S.ESTOP, _E.DISARM): Row(_S.ESTOP, "stopped by an emergency stop: reset first"),
-    (_S.ESTOP, _E.ESTOP): Row(_S.ESTOP),
-    (_S.ESTOP, _E.RESET): Row(_S.STANDBY),
-}
+def after(state: State, event: Event) -> State:
+    """The state that follows."""
+    return TABLE[event][_COLUMN[state]] or state
 
 
 class Supervisor:
-    """Applies events to the state.
-
-    state, reason: where it stands and why, for people. since_s: when it got there. estop_pressed: level of
-    the emergency stop, which a reset needs released.
-    """
+    """Applies events to the state. state, reason: where it stands and why, for people. since_s: when it got there."""
 
     def __init__(self, now_s: float) -> None:
         self.state, self.reason, self.since_s = State.STARTING, "just started", now_s
-        self.estop_pressed = False
-        self._stale = "nothing has been watched yet"
-        self._watched_s = now_s
 
-    @property
-    def modes(self) -> tuple[Mode, Mode]:
-        """What (head, arms) may do now."""
-        return MODES[self.state]
-
-    def watch(self, stale: str, now_s: float) -> None:
-        """Tell what is missing or too old now, for people; empty when everything is fresh.
-
-        A watchdog that stood still held everybody (permits went stale) and comes back as it was: that would set
-        the robot in motion without a person, so it counts as a lost stream.
-        """
-        self._stale, blind_s, self._watched_s = stale, now_s - self._watched_s, now_s
-        if blind_s > BLIND_AFTER_S and not stale:
-            self._apply(Event.STALE, f"the watchdog itself stood still for {blind_s:.2f} s", now_s)
-        self._apply(Event.STALE if stale else Event.FRESH, stale or Event.FRESH.value, now_s)
-
-    def estop(self, pressed: bool, now_s: float) -> None:
-        """Tell the level of the emergency stop. Releasing it resets nothing."""
-        self.estop_pressed = pressed
-        if pressed:
-            self._apply(Event.ESTOP, Event.ESTOP.value, now_s)
-
-    def request(self, event: Event, now_s: float) -> tuple[bool, str]:
-        """A person's ARM, DISARM or RESET: whether it took effect, and the state or why not.
-
-        ARM needs everything watched to be fresh, RESET the emergency stop to be released.
-        """
-        refused = TABLE[self.state, event].refused
-        if refused and self.state is State.STARTING:
-            refused = f"{refused} ({self._stale})"
-        if not refused and event is Event.ARM and self._stale:
-            refused = self._stale
-        if not refused and event is Event.RESET and self.estop_pressed:
-            refused = "the emergency stop is still pressed"
-        if refused:
-            return False, f"{event.value}, refused in {self.state.name}: {refused}"
-        self._apply(event, event.value, now_s)
-        return True, f"{self.state.name}: {self.reason}"
-
-    def _apply(self, event: Event, reason: str, now_s: float) -> None:
-        row = TABLE[self.state, event]
-        if not row.refused and row.next is not self.state:
-            self.state, self.reason, self.since_s = row.next, reason, now_s
+    def update(self, events: Iterable[tuple[Event, str]], now_s: float) -> list[str]:
+        """Applies (event, reason) pairs in this order; returns the transitions, for the log."""
+        said = []
+        for event, reason in events:
+            following = after(self.state, event)
+            if following is not self.state:
+                said.append(f"{self.state.name} -> {following.name}: {reason}")
+                self.state, self.reason, self.since_s = following, reason, now_s
+        return said

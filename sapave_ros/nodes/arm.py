@@ -8,16 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sapave_ros import graph
+from sapave_ros import g1, graph
 from sapave_ros.core.arm import ArmController
 from sapave_ros.core.controller import ControllerConfig, Phase
+from sapave_ros.core.faults import Fault
 from sapave_ros.core.gate import STATE_STALE_AFTER_S
 from sapave_ros.core.kinematics import Kinematics
+from sapave_ros.core.remote import decode
 from sapave_ros.drivers.unitree import UnitreeArms, UnitreeError
-from sapave_ros.nodes.control import ControlNode
-from sapave_ros.nodes.ros import parameters, run
+from sapave_ros.nodes.control import ControlNode, Divider
+from sapave_ros.nodes.ros import joy_msg, parameters, publisher, run
 from sapave_ros.parameters import parameter
-from sapave_ros.types import JointState
+from sapave_ros.policy.manifest import trained_rate
+from sapave_ros.types import JointState, Source
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a callback may keep the interpreter from the control loop; Python's default is 5 ms, more than a tick."""
@@ -28,7 +31,10 @@ HANDED_BACK_WITHIN_S = 0.5
 
 @dataclass(frozen=True)
 class ArmParameters:
-    """Where the robot is."""
+    """Where the robot is, and what the policy was trained on."""
+
+    mode: str = parameter("live", choices=("live", "shadow"), doc="shadow: all is computed, nothing is sent")
+    model: str = parameter("", doc="path of the ONNX model whose increment bounds hold; empty: the one of the package")
 
     dds_domain: int = parameter(0, low=0, high=230, doc="DDS domain of the robot; 0 on a G1")
     dds_interface: str = parameter("eth0", doc="network interface to the robot; lo with the simulated one")
@@ -39,11 +45,25 @@ class ArmNode(ControlNode):
     """See the module. When it ends, it hands the arms back first, which takes `release_s` and a stop."""
 
     def __init__(self) -> None:
-        super().__init__("arm", graph.ARM_LOOP_HZ, graph.stream(graph.ARM_INCREMENTS), graph.stream(graph.ARM_COMMAND))
-        where, config = parameters(self, ArmParameters), parameters(self, ControllerConfig)
-        self._arms = ArmController(config, Kinematics.from_urdf())
+        super().__init__(
+            "arm",
+            graph.ARM_LOOP_HZ,
+            {
+                Source.POLICY: graph.stream(graph.ARM_INCREMENTS),
+                Source.TELEOP: graph.stream(graph.TELEOP_ARM_INCREMENTS),
+            },
+            graph.stream(graph.ARM_COMMAND),
+            {graph.ARMS_HOME_SERVICE: g1.ARMS_HOME, graph.ARMS_REST_SERVICE: g1.ARMS_REST},
+        )
+        use, config = parameters(self, ArmParameters), parameters(self, ControllerConfig)
+        shadow = use.mode == "shadow"
+        self._arms = ArmController(
+            config, Kinematics.from_urdf(), policy_rate=trained_rate(use.model, "other"), shadow=shadow
+        )
         self.controller = self._arms.controller
-        self._driver = UnitreeArms(where.dds_domain, where.dds_interface, where.sdk_python or None)
+        self._driver = UnitreeArms(use.dds_domain, use.dds_interface, use.sdk_python or None, shadow=shadow)
+        self._remote = publisher(self, graph.stream(graph.REMOTE))
+        self._remote_due = Divider(graph.stream(graph.REMOTE).rate_hz or 0.0, graph.ARM_LOOP_HZ)
         self._setpoint_s = -np.inf
         self._state_s = -np.inf
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -51,6 +71,8 @@ class ArmNode(ControlNode):
 
     def step(self, ros_s: float, monotonic_s: float) -> tuple[JointState | None, np.ndarray | None]:
         body, hands = self._driver.body_state(), self._driver.hand_state()
+        if body is not None and self._remote_due.due():
+            self._remote.publish(joy_msg(decode(body.remote), ros_s))
         setpoint = self._arms.tick(ros_s, monotonic_s, body, hands, self.permit)
         # A command that does not reach the robot is no command: whoever went on counting would believe in arms that
         # are elsewhere, or released. The node ends instead, and the SDK process hands the arms back.
@@ -70,6 +92,16 @@ class ArmNode(ControlNode):
                 measured = None  # silence tells more than an old pose
         written = self.controller.gate.previous
         return measured, written.positions if setpoint is not None and written is not None else None
+
+    def findings(self) -> dict[Fault, str]:
+        findings = dict(self._arms.findings)
+        body = self._driver.body_state()
+        if body is not None and decode(body.remote).stop:
+            findings[Fault.STOP_BY_REMOTE] = Fault.STOP_BY_REMOTE.row.meaning
+        foreign = self._driver.foreign_writer()
+        if foreign:
+            findings[Fault.SECOND_WRITER] = foreign
+        return findings
 
     def numbers(self) -> dict[str, object]:
         statistics = self._driver.statistics()

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NoAnswer  # the builtin one from Python 3.11 on
+from functools import partial
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from sapave_ros import graph
 from sapave_ros.core.chunk import ChunkFault
-from sapave_ros.core.controller import JointController, in_order
+from sapave_ros.core.controller import JointController, Phase, in_order
+from sapave_ros.core.faults import Fault
+from sapave_ros.core.health import Report
 from sapave_ros.graph import Stream
 from sapave_ros.nodes.ros import (
     Loop,
@@ -22,12 +29,23 @@ from sapave_ros.nodes.ros import (
     now_s,
     permit_from_msg,
     publisher,
+    report_to_msg,
     status,
     subscribe,
 )
-from sapave_ros.types import ActionChunk, JointState, Permit
+from sapave_ros.types import ActionChunk, JointState, Permit, Source
 
 MAX_PENDING_CHUNKS = 8
+REFUSED_FOR_S = 0.5
+"""Nothing but refused chunks for this long [s] is a fault of whoever sends them; one may be an accident."""
+
+DISORDER_SHOWS_S = 0.5
+"""How long a permit out of order is told [s]: long enough to be seen by the watchdog."""
+
+POSE_ANSWER_S = 0.5
+
+Pose = Mapping[str, float]
+"""Joint name to position [rad]."""
 
 
 class Divider:
@@ -50,11 +68,17 @@ class ControlNode(Node):
     The loop runs in a thread of its own; ROS callbacks only leave the newest permit and chunks for it.
     """
 
-    def __init__(self, name: str, loop_hz: float, increments: Stream, command: Stream) -> None:
+    def __init__(
+        self, name: str, loop_hz: float, increments: Mapping[Source, Stream], command: Stream, poses: Mapping[str, Pose]
+    ) -> None:
+        """increments: whose chunks come on which stream. poses: service to joint positions that it moves to."""
         super().__init__(name)
         self.permit: Permit | None = None
         self.loop_hz = loop_hz
-        self._chunks: deque[ActionChunk] = deque(maxlen=MAX_PENDING_CHUNKS)
+        self._chunks: deque[tuple[Source, ActionChunk]] = deque(maxlen=MAX_PENDING_CHUNKS)
+        self._pose: tuple[Pose, Future] | None = None
+        self._refused_since_s: float | None = None
+        self._disorder: tuple[float, str] = (-np.inf, "")
         self._wakes_s: deque[float] = deque(maxlen=round(10 * loop_hz))
         self._work_s: deque[float] = deque(maxlen=round(10 * loop_hz))
         self._exposure_to_write_s: deque[float] = deque(maxlen=200)
@@ -66,8 +90,13 @@ class ControlNode(Node):
         self._joints_due = Divider(graph.stream(graph.JOINT_STATES).rate_hz or loop_hz, loop_hz)
         self._command_due = Divider(command.rate_hz or loop_hz, loop_hz)
         subscribe(self, graph.stream(graph.PERMIT), self._on_permit)
-        subscribe(self, increments, self._on_increments)
+        for source, stream in increments.items():
+            subscribe(self, stream, partial(self._on_increments, source))
+        for service, pose in poses.items():
+            self.create_service(Trigger, service, partial(self._on_pose, pose))
+        self._reports = publisher(self, graph.stream(graph.HEALTH))
         self.create_timer(1.0, self._publish_diagnostics)
+        self.create_timer(1.0 / graph.HEALTH_HZ, self._report)
         self.loop = Loop(1.0 / loop_hz, self._tick, f"{name} loop")
 
     controller: JointController  # set by the subclass before `start`
@@ -80,6 +109,10 @@ class ControlNode(Node):
         """More for /diagnostics."""
         return {}
 
+    def findings(self) -> dict[Fault, str]:
+        """What is wrong with the actuators."""
+        return {}
+
     def failure(self) -> str | None:
         """Why this process has to end, or None."""
         return None if self.loop.failed is None else f"{type(self.loop.failed).__name__}: {self.loop.failed}"
@@ -87,13 +120,47 @@ class ControlNode(Node):
     # ---- ROS callbacks: main thread ----
 
     def _on_permit(self, msg: DiagnosticStatus) -> None:
-        self.permit = in_order(self.permit, permit_from_msg(msg, time.monotonic()))
+        permit = permit_from_msg(msg, time.monotonic())
+        self.permit = in_order(self.permit, permit)
+        if self.permit is not permit:
+            self._disorder = (permit.received_s, self.permit.reason)
 
-    def _on_increments(self, msg: JointTrajectory) -> None:
+    def _on_increments(self, source: Source, msg: JointTrajectory) -> None:
         try:
-            self._chunks.append(chunk_from_msg(msg))
+            self._chunks.append((source, chunk_from_msg(msg)))
         except ValueError as error:
+            self._note_refusal(accepted=False)
             self.get_logger().warning(f"chunk refused: {error}", throttle_duration_sec=1.0)
+
+    def _on_pose(self, pose: Pose, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
+        """The loop's thread alone moves joints: leave it the wish and wait for its word."""
+        future: Future = Future()
+        self._pose = (pose, future)
+        try:
+            refused = future.result(timeout=POSE_ANSWER_S)
+        except NoAnswer:
+            self._pose, refused = None, "the control loop does not answer"
+        answer.success, answer.message = not refused, refused or "on the way"
+        return answer
+
+    def _report(self) -> None:
+        findings = self.findings()
+        since_s, now_s = self._refused_since_s, time.monotonic()
+        if since_s is not None and now_s - since_s > REFUSED_FOR_S:
+            last = self.controller.last_refusal
+            findings[Fault.CHUNKS_REFUSED] = f"for {now_s - since_s:.1f} s; {last.text if last else 'no chunk at all'}"
+        if now_s - self._disorder[0] < DISORDER_SHOWS_S:
+            findings[Fault.SECOND_PERMIT] = self._disorder[1]
+        controller = self.controller
+        held = controller.shared and controller.phase is not Phase.IDLE
+        self._reports.publish(report_to_msg(Report(self.get_name(), findings, held)))
+
+    def _note_refusal(self, accepted: bool) -> None:
+        """Refused chunks matter while joints may move; before, they are the rule."""
+        if accepted or self.controller.holding:
+            self._refused_since_s = None
+        elif self._refused_since_s is None:
+            self._refused_since_s = time.monotonic()
 
     # ---- the loop's thread ----
 
@@ -102,16 +169,22 @@ class ControlNode(Node):
         self._wakes_s.append(monotonic_s)
         begun = []
         while self._chunks:
-            chunk = self._chunks.popleft()
-            refusal = self.controller.offer(chunk, ros_s)
+            source, chunk = self._chunks.popleft()
+            refusal = self.controller.offer(chunk, ros_s, source)
+            usual = refusal is not None and refusal.fault in (ChunkFault.TOO_EARLY, ChunkFault.SOURCE)
+            if not usual:
+                self._note_refusal(accepted=refusal is None)
             if refusal is None:
                 begun.append(chunk.stamp_s)
             else:
                 text = f"chunk refused: {refusal.fault.value}: {refusal.text}"
-                if refusal.fault is ChunkFault.TOO_EARLY:  # the picture was taken before control was
+                if usual:  # the picture was taken before control was, or a person has the joints
                     self.get_logger().info(text, throttle_duration_sec=1.0)
                 else:
                     self.get_logger().warning(text, throttle_duration_sec=1.0)
+        if self._pose is not None:
+            (pose, future), self._pose = self._pose, None
+            future.set_result(self.controller.go_to(pose, ros_s))
         measured, written = self.step(ros_s, monotonic_s)
         if begun and written is not None:
             written_s = now_s(self)

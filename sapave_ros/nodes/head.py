@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,10 +14,20 @@ from sapave_ros.core.gate import STATE_STALE_AFTER_S
 from sapave_ros.drivers.dynamixel import DynamixelNeck, NeckParameters, ServoFault, ServoTimeout
 from sapave_ros.nodes.control import ControlNode
 from sapave_ros.nodes.ros import parameters, run
-from sapave_ros.types import JointState
+from sapave_ros.parameters import parameter
+from sapave_ros.policy.manifest import trained_rate
+from sapave_ros.types import JointState, Source
 
 ENGAGE_AGAIN_S = 1.0
 """After a servo refused to take torque, or did not answer when it should [s]."""
+
+
+@dataclass(frozen=True)
+class HeadParameters:
+    """Besides those of the neck and of the controller."""
+
+    mode: str = parameter("live", choices=("live", "shadow"), doc="shadow: all is computed, no servo is written to")
+    model: str = parameter("", doc="path of the ONNX model whose increment bounds hold; empty: the one of the package")
 
 
 class HeadNode(ControlNode):
@@ -24,9 +35,17 @@ class HeadNode(ControlNode):
 
     def __init__(self) -> None:
         super().__init__(
-            "head", graph.HEAD_LOOP_HZ, graph.stream(graph.HEAD_INCREMENTS), graph.stream(graph.HEAD_COMMAND)
+            "head",
+            graph.HEAD_LOOP_HZ,
+            {
+                Source.POLICY: graph.stream(graph.HEAD_INCREMENTS),
+                Source.TELEOP: graph.stream(graph.TELEOP_HEAD_INCREMENTS),
+            },
+            graph.stream(graph.HEAD_COMMAND),
+            {graph.HEAD_HOME_SERVICE: g1.HEAD_HOME},
         )
-        neck = parameters(self, NeckParameters)
+        use, neck = parameters(self, HeadParameters), parameters(self, NeckParameters)
+        shadow = use.mode == "shadow"
         margin = g1.POSITION_MARGIN_RAD
         self.controller = JointController(
             g1.HEAD,
@@ -35,8 +54,10 @@ class HeadNode(ControlNode):
             shared=False,
             lower=np.array(neck.lower_rad) + margin,
             upper=np.array(neck.upper_rad) - margin,
+            policy_rate=trained_rate(use.model, "head"),
+            shadow=shadow,
         )
-        self._neck = DynamixelNeck(neck)
+        self._neck = DynamixelNeck(neck, shadow=shadow)
         self._measured: JointState | None = None
         self._timeouts = 0
         self._not_before_s = -np.inf

@@ -18,6 +18,7 @@ from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.core.observation import ObservationBuilder, ObservationParameters
 from sapave_ros.nodes import ros
 from sapave_ros.parameters import parameter
+from sapave_ros.policy.manifest import SHIPPED
 from sapave_ros.policy.onnx_policy import OnnxPolicy, PolicyOutput
 from sapave_ros.policy.session import PolicySession, SessionParameters
 from sapave_ros.share import share_path
@@ -55,7 +56,7 @@ class InferenceNode(Node):
     def __init__(self) -> None:
         super().__init__("inference")
         use = ros.parameters(self, InferenceParameters)
-        path = use.model or share_path("models/sapave_nano.onnx")
+        path = use.model or share_path(SHIPPED)
         self._policy = OnnxPolicy(path, "auto" if use.provider == "auto" else (use.provider,), use.threads)
         self._session = PolicySession(self._policy, ros.parameters(self, SessionParameters))
         kinematics = Kinematics.from_urdf()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import math
 import signal
 import sys
 import threading
@@ -19,13 +20,16 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import Image, JointState, Joy
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from sapave_ros import scheduling
+from sapave_ros.core.faults import Fault, described
+from sapave_ros.core.health import Report
+from sapave_ros.core.remote import Remote
 from sapave_ros.graph import READY, Qos, Stream
 from sapave_ros.parameters import ParameterError, check, expected
-from sapave_ros.types import ActionChunk, Floats, Mode, Permit
+from sapave_ros.types import ActionChunk, Floats, Grip, Mode, Permit, Source, Takeover
 
 T = TypeVar("T")
 
@@ -172,6 +176,9 @@ def permit_to_msg(permit: Permit) -> DiagnosticStatus:
             "reason": permit.reason,
             "mode_head": permit.mode_head.value,
             "mode_arms": permit.mode_arms.value,
+            "source_head": permit.source_head.value,
+            "source_arms": permit.source_arms.value,
+            "sent_s": f"{permit.sent_s:.6f}",  # as text: four digits of a clock tell nothing
         },
     )
 
@@ -179,25 +186,67 @@ def permit_to_msg(permit: Permit) -> DiagnosticStatus:
 def permit_from_msg(msg: DiagnosticStatus, received_s: float) -> Permit:
     """The permit of a message. A mode that is missing or unknown is HOLD: what is not understood moves nothing."""
     values = {v.key: v.value for v in msg.values}
-
-    def mode(key: str) -> Mode:
-        try:
-            return Mode(values.get(key))
-        except ValueError:
-            return Mode.HOLD
-
-    try:
-        sequence = max(-1, int(values.get("sequence", "")))
-    except ValueError:
-        sequence = -1
     return Permit(
         received_s,
-        sequence,
+        max(-1, _number(int, values.get("sequence"), -1)),
         values.get("state", "unknown"),
         values.get("reason", msg.message),
-        mode("mode_head"),
-        mode("mode_arms"),
+        _member(Mode, values.get("mode_head"), Mode.HOLD),
+        _member(Mode, values.get("mode_arms"), Mode.HOLD),
+        _member(Source, values.get("source_head"), Source.POLICY),
+        _member(Source, values.get("source_arms"), Source.POLICY),
+        _number(float, values.get("sent_s"), math.nan),
     )
+
+
+def takeover_to_msg(takeover: Takeover) -> DiagnosticStatus:
+    """What the teleop node says of the person, on the wire."""
+    values = {"head": takeover.head.value, "arms": takeover.arms.value, "stop": str(takeover.stop).lower()}
+    return status("sapave/takeover", DiagnosticStatus.OK, ", ".join(f"{k}: {v}" for k, v in values.items()), values)
+
+
+def takeover_from_msg(msg: DiagnosticStatus, received_s: float) -> Takeover:
+    """The takeover of a message. A grip that is missing or unknown stands; a stop that is not clearly up is down."""
+    values = {v.key: v.value for v in msg.values}
+    return Takeover(
+        received_s,
+        _member(Grip, values.get("head"), Grip.HOLD),
+        _member(Grip, values.get("arms"), Grip.HOLD),
+        values.get("stop") != "false",
+    )
+
+
+_HELD = "held"
+
+
+def report_to_msg(report: Report) -> DiagnosticStatus:
+    """A node's findings on the wire: fault names to details, and `held`."""
+    level = DiagnosticStatus.WARN if report.findings else DiagnosticStatus.OK
+    values: dict[str, object] = {fault.name: detail for fault, detail in report.findings.items()}
+    values[_HELD] = str(report.held).lower()
+    return status(report.node, level, described(report.findings) or "all is well", values)
+
+
+def report_from_msg(msg: DiagnosticStatus) -> Report:
+    """The report of a message; what is no fault of this version is kept by name."""
+    values = {v.key: v.value for v in msg.values}
+    held = values.pop(_HELD, "true") != "false"
+    known = {Fault[name]: detail for name, detail in values.items() if name in Fault.__members__}
+    return Report(msg.name, known, held, tuple(name for name in values if name not in Fault.__members__))
+
+
+def _member(kind: type[T], value: str | None, otherwise: T) -> T:
+    try:
+        return kind(value)  # type: ignore[call-arg]
+    except ValueError:
+        return otherwise
+
+
+def _number(kind: type[T], text: str | None, otherwise: T) -> T:
+    try:
+        return kind(text)  # type: ignore[call-arg]
+    except (TypeError, ValueError):
+        return otherwise
 
 
 def joint_state_msg(
@@ -207,6 +256,13 @@ def joint_state_msg(
     msg = JointState(name=list(names), position=positions.tolist())
     if velocities is not None:
         msg.velocity = velocities.tolist()
+    msg.header.stamp = to_msg_time(stamp)
+    return msg
+
+
+def joy_msg(remote: Remote, stamp: float) -> Joy:
+    """The Unitree remote as a joystick, in the order of `remote.AXES` and `remote.BUTTONS`."""
+    msg = Joy(axes=list(remote.axes), buttons=[int(b) for b in remote.buttons])
     msg.header.stamp = to_msg_time(stamp)
     return msg
 

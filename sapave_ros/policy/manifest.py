@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ from typing import Any
 import numpy as np
 
 from sapave_ros import g1
+from sapave_ros.share import share_path
+
+SHIPPED = "models/sapave_nano.onnx"
+"""The model of the package, see `share_path`."""
 
 KEY = "sapave_manifest"
 """Key of the manifest in the ONNX file's metadata."""
@@ -98,6 +102,63 @@ class Manifest:
     def bound_rad(self, head: str) -> np.ndarray:
         """(n,) [rad] of one head."""
         return np.array(getattr(self, f"{head}_bound_rad"))
+
+
+def read(path: Path) -> Manifest:
+    """The manifest of a model file, without loading the model. Raises ManifestError; OSError where there is no file.
+
+    An ONNX file is a protobuf message; its metadata are entries (key 1, value 2) in field 14 of the outermost one
+    (onnx.proto, ModelProto.metadata_props).
+    """
+    data = memoryview(path.read_bytes())
+    try:
+        for number, content in _protobuf_fields(data):
+            entry = dict(_protobuf_fields(content)) if number == 14 else {}
+            if bytes(entry.get(1, b"")).decode() == KEY:
+                return Manifest.from_json(bytes(entry[2]).decode())
+    except (IndexError, KeyError, UnicodeDecodeError) as error:
+        raise ManifestError(f"model: {path} is no ONNX file") from error
+    raise ManifestError(f"model: {path} carries no manifest, expected {KEY!r} in its metadata")
+
+
+def _protobuf_fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Number and content of every length-delimited field; IndexError where the bytes are no message."""
+    at = 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while at < len(data):
+        tag = varint()
+        if tag & 7 == 2:
+            size = varint()
+            if at + size > len(data):
+                raise IndexError(size)
+            yield tag >> 3, data[at : at + size]
+            at += size
+        elif tag & 7 == 0:
+            varint()
+        else:
+            raise IndexError(tag)
+
+
+def trained_rate(model: str, head: str) -> np.ndarray:
+    """(n,) [rad/s] the largest increments per time that one head saw in training; infinite where it is untrained.
+
+    An untrained head sends nothing; what people send in its place has the limits of the joints. model: path, empty =
+    the one that ships with the package. Errors as `read`.
+    """
+    manifest = read(Path(model) if model else share_path(SHIPPED))
+    bound = manifest.bound_rad(head) / manifest.dt_s
+    return bound if head in manifest.trained_heads else np.full(len(bound), np.inf)
 
 
 def _typed(name: str, kind: str, value: Any) -> Any:
