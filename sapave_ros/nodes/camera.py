@@ -11,12 +11,14 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from sapave_ros import graph
+from sapave_ros.core.faults import Fault
+from sapave_ros.core.health import Report
 from sapave_ros.drivers.camera import CameraParameters, open_source
 from sapave_ros.nodes import ros
 from sapave_ros.types import CameraFrame
 
 WAIT_S = 0.2
-REPORT_S = 1.0
+DIAGNOSTICS_S = 1.0
 COMPLAIN_AFTER_S = 2.0
 
 
@@ -29,15 +31,17 @@ class CameraNode(Node):
         self._color = ros.publisher(self, graph.stream(graph.COLOR))
         self._depth = ros.publisher(self, graph.stream(graph.DEPTH))
         self._info = ros.publisher(self, graph.stream(graph.CAMERA_INFO))
+        self._reports = ros.publisher(self, graph.stream(graph.HEALTH))
         self._diagnostics = ros.publisher(self, graph.stream(graph.DIAGNOSTICS))
         self._source = open_source(self.parameters, lambda: ros.now_s(self))
         self._published = 0
         self._published_before = 0
         self._stamp_s = 0.0
-        self._reported_s = self._last_s = self._complained_s = time.monotonic()
+        self._diagnosed_s = self._last_s = self._complained_s = time.monotonic()
         self._failed: BaseException | None = None
         self._stop = threading.Event()
-        self.create_timer(REPORT_S, self._report)
+        self.create_timer(DIAGNOSTICS_S, self._publish_diagnostics)
+        self.create_timer(1.0 / graph.HEALTH_HZ, self._report)
         self._source.start()
         self._thread = threading.Thread(target=self._capture, name="capture")
         self._thread.start()
@@ -71,15 +75,22 @@ class CameraNode(Node):
         self._last_s, self._stamp_s = time.monotonic(), frame.stamp_s
         self._published += 1
 
+    def findings(self) -> dict[Fault, str]:
+        """What is wrong with the pictures."""
+        return {}
+
     def _report(self) -> None:
+        self._reports.publish(ros.report_to_msg(Report(self.get_name(), self.findings())))
+
+    def _publish_diagnostics(self) -> None:
         now_s = time.monotonic()
         silent_s = now_s - self._last_s
-        rate_hz = (self._published - self._published_before) / max(1e-3, now_s - self._reported_s)
-        self._published_before, self._reported_s = self._published, now_s
+        rate_hz = (self._published - self._published_before) / max(1e-3, now_s - self._diagnosed_s)
+        self._published_before, self._diagnosed_s = self._published, now_s
         source = self._source
         flowing = silent_s < COMPLAIN_AFTER_S
         message = "delivering" if flowing else f"no frame for {silent_s:.0f} s: {source.trouble or 'no reason known'}"
-        if not flowing and now_s - self._complained_s > COMPLAIN_AFTER_S - REPORT_S / 2:  # every second report
+        if not flowing and now_s - self._complained_s > COMPLAIN_AFTER_S - DIAGNOSTICS_S / 2:  # every second report
             self._complained_s = now_s
             self.get_logger().error(f"{source.description}: {message}")
         values = {

@@ -14,6 +14,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from sapave_ros import graph, scheduling
+from sapave_ros.core.faults import Fault
+from sapave_ros.core.health import Report
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.core.observation import ObservationBuilder, ObservationParameters
 from sapave_ros.nodes import ros
@@ -77,6 +79,7 @@ class InferenceNode(Node):
         self._head = ros.publisher(self, graph.stream(graph.HEAD_INCREMENTS))
         self._arms = ros.publisher(self, graph.stream(graph.ARM_INCREMENTS))
         self._grounding = ros.publisher(self, graph.stream(graph.GROUNDING))
+        self._reports = ros.publisher(self, graph.stream(graph.HEALTH))
         self._diagnostics = ros.publisher(self, graph.stream(graph.DIAGNOSTICS))
         for topic, callback in (
             (graph.COLOR, self._on_color),
@@ -87,6 +90,7 @@ class InferenceNode(Node):
         ):
             ros.subscribe(self, graph.stream(topic), callback)
         self.create_timer(1.0, self._publish_diagnostics)
+        self.create_timer(1.0 / graph.HEALTH_HZ, self._report)
 
         self.get_logger().info(
             f"model {self._policy.manifest.name} on {self._policy.providers[0]}, "
@@ -178,6 +182,13 @@ class InferenceNode(Node):
         self._published += 1
         heat = np.clip(output.grounding * 255, 0, 255).astype(np.uint8)
         self._grounding.publish(ros.image_msg(heat, "mono8", observation.stamp_s, "camera_color_optical_frame"))
+
+    def findings(self) -> dict[Fault, str]:
+        """What is wrong with the policy."""
+        return {}
+
+    def _report(self) -> None:
+        self._reports.publish(ros.report_to_msg(Report(self.get_name(), self.findings())))
 
     def _publish_diagnostics(self) -> None:
         timing = self._timing
