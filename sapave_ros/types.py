@@ -7,7 +7,7 @@ machine's monotonic clock [s] and only ever serves to tell an age. The two are n
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
@@ -141,7 +141,8 @@ class BodyState:
     tick_ms: the robot's own counter. positions [rad], velocities [rad/s], torques [N m]: (29,) in motor
     order. motor_mode: (29,) 1 = enabled, 0 = absent. motor_error: (29,) bit field. temperature: (29, 2)
     casing and winding [deg C]. imu_quaternion: (w, x, y, z) of the pelvis. remote: the 40 bytes of the
-    Unitree remote.
+    Unitree remote. voltage: (29,) at each motor [V]; gyroscope: (3,) of the pelvis [rad/s]; NaN where not known.
+    received_s: when a state with a new tick arrived; a robot that repeats itself grows old.
     """
 
     received_s: float
@@ -156,6 +157,8 @@ class BodyState:
     temperature: NDArray[np.int16]
     imu_quaternion: Floats
     remote: bytes
+    voltage: Floats = field(default_factory=lambda: np.full(29, np.nan))
+    gyroscope: Floats = field(default_factory=lambda: np.full(3, np.nan))
 
 
 @dataclass(frozen=True)

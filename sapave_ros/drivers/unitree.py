@@ -194,6 +194,8 @@ class UnitreeArms:
                     temperature=frame.temperature[:n].copy(),
                     imu_quaternion=frame.imu[:4].astype(np.float64),
                     remote=frame.remote.tobytes(),
+                    voltage=frame.voltage[:n].astype(np.float64),
+                    gyroscope=frame.imu[4:7].astype(np.float64),
                 ),
             )
         return None if self._body is None else self._body[1]
