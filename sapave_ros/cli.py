@@ -17,6 +17,7 @@ from sapave_ros import __version__, graph
 _COMMANDS = {
     "demo": ("sapave_ros.demo.command", "the simulated G1 looks for what it is told; writes a video and a plot"),
     "up": ("sapave_ros.up", "start the graph, on the robot or with --sim, until Ctrl-C"),
+    "doctor": ("sapave_ros.doctor.command", "is everything in order, before a start or while the graph runs"),
     "data": ("sapave_ros.learning.data", "generate training pairs in the simulator"),
     "train": ("sapave_ros.learning.train", "train one stage of the policy"),
     "export": ("sapave_ros.learning.export", "export the trained policy to ONNX with its manifest"),
@@ -92,6 +93,15 @@ def _call(service: str) -> Callable[[argparse.Namespace], int]:
     return run
 
 
+def _home(args: argparse.Namespace) -> int:
+    from sapave_ros.nodes.operator import session
+
+    with session() as operator:
+        for service in (graph.HEAD_HOME_SERVICE, graph.ARMS_HOME_SERVICE):
+            print(f"{service}: {operator.call(service, DISCOVERY_S)}")
+    return 0
+
+
 def _stop(args: argparse.Namespace) -> int:
     from sapave_ros.nodes.operator import session
 
@@ -144,9 +154,11 @@ def _main(argv: list[str] | None) -> int:
         ("arm", graph.ARM_SERVICE, _arm),
         ("disarm", graph.DISARM_SERVICE, _call(graph.DISARM_SERVICE)),
         ("reset", graph.RESET_SERVICE, _reset),
+        ("rest", graph.ARMS_REST_SERVICE, _call(graph.ARMS_REST_SERVICE)),
     ):
         text = next(s.meaning for s in graph.SERVICES if s.name == service)
         commands.add_parser(name, help=text).set_defaults(run=run)
+    commands.add_parser("home", help="head straight ahead and arms ready to work, slowly").set_defaults(run=_home)
     commands.add_parser("stop", help="emergency stop of the running graph").set_defaults(run=_stop)
 
     args, rest = parser.parse_known_args(argv)

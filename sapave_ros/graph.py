@@ -60,7 +60,7 @@ class Process:
 
     module: started as `python -m module` by bringup; its console script is `script`. ros: whether it is
     a ROS node (the simulated robot is not). sim_only: runs only in simulation. parameters: what the node is
-    told at every start, sim_parameters: in simulation besides; {run_dir} and {dds_domain} are those of the run.
+    told at every start, sim_parameters: in simulation besides; {run_dir}, {dds_domain} and {mode} are those of the run.
     """
 
     name: str
@@ -171,9 +171,9 @@ PROCESSES: tuple[Process, ...] = (
     Process("watchdog", "sapave_ros.nodes.watchdog", "watchdog_node",
             "watches every stream and gives or withholds the permit"),
     Process("head", "sapave_ros.nodes.head", "head_node", "moves the neck: the only writer of the servo bus",
-            sim_parameters={"port": "{run_dir}/neck"}),
+            parameters={"mode": "{mode}"}, sim_parameters={"port": "{run_dir}/neck"}),
     Process("arm", "sapave_ros.nodes.arm", "arm_node", "moves arms and hands: the only writer of the Unitree topics",
-            parameters={"dds_domain": "{dds_domain}"}, sim_parameters={"dds_interface": "lo"}),
+            parameters={"mode": "{mode}", "dds_domain": "{dds_domain}"}, sim_parameters={"dds_interface": "lo"}),
     Process("teleop", "sapave_ros.nodes.teleop", "teleop_node",
             "a person's joystick to increments: takes over head or arms while the policy keeps the other"),
     Process("camera", "sapave_ros.nodes.camera", "camera_node", "RGB, aligned depth and intrinsics of the head camera",

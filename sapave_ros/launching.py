@@ -27,6 +27,8 @@ from sapave_ros.plan import Options, environment, plan
 from sapave_ros.share import share_path
 
 _ARGUMENTS = {
+    "mode": ("live", "live, or shadow: everything is computed and published, and nothing is sent to the robot"),
+    "joy": ("false", "true starts ROS' own joy_node, for a joystick on this computer"),
     "params_file": ("", "YAML with parameters of the nodes, read after the package's own"),
     "dds_domain": ("{dds_domain}", "domain id of the Unitree side: 0 on a robot, 1 in simulation"),
     "run_dir": ("", "where sockets, rings and logs of this run are kept"),
@@ -51,6 +53,7 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
     given = context.launch_configurations
     options = Options(
         sim=sim,
+        mode=given["mode"],
         dds_domain=int(given["dds_domain"]),
         run_dir=Path(given["run_dir"]),
         params_file=Path(given["params_file"]) if given["params_file"] else None,
@@ -90,6 +93,8 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
             parameters=[{"robot_description": description}],
         )
     )
+    if yaml.safe_load(given["joy"]):
+        nodes.append(Node(package="joy", executable="joy_node", output="screen"))
     if robot is None:
         return [*actions, *nodes]
     # The robot must be there before those who talk to it.

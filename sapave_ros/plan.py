@@ -16,6 +16,8 @@ from sapave_ros import graph
 from sapave_ros.parameters import ParameterError
 from sapave_ros.share import share_path
 
+MODES = ("live", "shadow")
+
 MAX_DOMAIN = 101
 """Highest DDS domain id whose ports stay below Linux' ephemeral range (ROS 2 documentation, "The ROS_DOMAIN_ID")."""
 
@@ -33,7 +35,7 @@ def ros_domain_of_environment() -> int:
 class Options:
     """One start of the graph.
 
-    sim: with the simulated robot. run_dir: sockets, rings and logs of this run. dds_domain: domain id of the
+    sim: with the simulated robot. mode: live, or shadow (all is computed, nothing is sent). run_dir: sockets, rings and logs of this run. dds_domain: domain id of the
     Unitree side; ros_domain: of the ROS side. overrides: node name to parameter to value. params_file: YAML of
     the user, read after the package's. sim_arguments: passed to the simulated robot as they are.
     """
@@ -45,12 +47,15 @@ class Options:
     params_file: Path | None = None
     overrides: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     sim_arguments: Sequence[str] = ()
+    mode: str = "live"
 
     def __post_init__(self) -> None:
         for name in ("ros_domain", "dds_domain"):
             value = getattr(self, name)
             if not 0 <= value <= MAX_DOMAIN:
                 raise ParameterError(f"{name}: {value}; expected 0..{MAX_DOMAIN}")
+        if self.mode not in MODES:
+            raise ParameterError(f"mode: {self.mode!r}; expected one of {', '.join(MODES)}")
         if self.ros_domain == self.dds_domain:
             raise ParameterError(f"dds_domain: {self.dds_domain} is also the ROS domain; expected two different ones")
         if self.params_file is not None and not self.params_file.is_file():
@@ -112,7 +117,7 @@ def plan(options: Options) -> tuple[Start, ...]:
             ]  # fmt: skip
             starts.append(Start(process.name, process.script, False, tuple(argv), {}))
             continue
-        values = {"run_dir": options.run_dir, "dds_domain": options.dds_domain}
+        values = {"run_dir": options.run_dir, "dds_domain": options.dds_domain, "mode": options.mode}
         templates = {**process.parameters, **(process.sim_parameters if options.sim else {})}
         parameters = {k: v.format(**values) for k, v in templates.items()}
         parameters.update(options.overrides.get(process.name, {}))

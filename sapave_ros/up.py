@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sapave_ros.bringup import up
 from sapave_ros.parameters import ParameterError
-from sapave_ros.plan import Options
+from sapave_ros.plan import MODES, Options
 
 
 def overrides(items: list[str]) -> dict[str, dict[str, str]]:
@@ -26,6 +26,7 @@ def overrides(items: list[str]) -> dict[str, dict[str, str]]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sapave up`."""
     parser.add_argument("--sim", action="store_true", help="with the simulated robot")
+    parser.add_argument("--mode", default="live", choices=MODES, help="shadow: all is computed, nothing is sent")
     parser.add_argument("--dds-domain", type=int, help="Unitree DDS domain (default: 0 on a robot, 1 in simulation)")
     parser.add_argument("--run-dir", type=Path, default=Path(), help="where sockets, rings and logs are kept")
     parser.add_argument("--params-file", type=Path, help="YAML with parameters of the nodes")
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     domain = args.dds_domain if args.dds_domain is not None else (1 if args.sim else 0)
     options = Options(
         sim=args.sim,
+        mode=args.mode,
         dds_domain=domain,
         run_dir=args.run_dir,
         params_file=args.params_file,

@@ -56,7 +56,7 @@ class Body:
         for _ in range(round(seconds / DT_S)):
             self.t += DT_S
             hands = JointState(self.t, world.positions(g1.HANDS), world.velocities(g1.HANDS))
-            permit = Permit(self.t, 1, "ACTIVE", "", self.mode, self.mode)
+            permit = Permit(self.t, 1, "ACTIVE", "", self.mode, self.mode, sent_s=self.t)
             setpoint = self.controller.tick(T0 + self.t, self.t, body_state(world, self.t), hands, permit)
             self.sent.append(setpoint)
             command = self.own
@@ -143,7 +143,7 @@ def test_hands_are_commanded_at_most_100_times_a_second(body) -> None:
 def test_an_imu_that_has_not_started_gives_no_feed_forward(body) -> None:
     state = replace(body_state(body.world, 0.004), imu_quaternion=np.zeros(4))
     hands = JointState(0.004, body.world.positions(g1.HANDS), np.zeros(12))
-    permit = Permit(0.004, 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE)
+    permit = Permit(0.004, 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE, sent_s=0.004)
     setpoint = body.controller.tick(T0, 0.004, state, hands, permit)
     assert setpoint is not None
     np.testing.assert_array_equal(setpoint.torques, 0.0)
@@ -154,7 +154,7 @@ def test_a_robot_with_other_arms_is_refused(body, mode_machine) -> None:
     state = replace(body_state(body.world, 0.0), mode_machine=mode_machine)
     assert f"mode_machine = {mode_machine}" in body_fault(state)
     hands = JointState(0.0, np.zeros(12), np.zeros(12))
-    permit = Permit(0.0, 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE)
+    permit = Permit(0.0, 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE, sent_s=0.0)
     assert body.controller.tick(T0, 0.0, state, hands, permit) is None
 
 
@@ -171,7 +171,7 @@ def test_a_body_whose_joints_are_not_known_is_not_taken(body, motor) -> None:
     state.positions[motor] = np.nan
     assert g1.MOTOR_NAMES[motor] in body_fault(state)
     hands = JointState(0.0, np.zeros(12), np.zeros(12))
-    permit = Permit(0.0, 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE)
+    permit = Permit(0.0, 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE, sent_s=0.0)
     assert body.controller.tick(T0, 0.0, state, hands, permit) is None
 
 

@@ -185,12 +185,15 @@ def test_every_joint_is_checked(joint, bad) -> None:
 
 
 def test_bound_seen_in_training_is_kept() -> None:
-    made = ChunkExecutor(g1.HEAD.names, g1.HEAD.column("velocity"), increment_bound=np.array([0.05, 0.02]))
+    made = ChunkExecutor(g1.HEAD.names, g1.HEAD.column("velocity"))
     made.record(T0, np.zeros(2))
-    refusal = made.accept(chunk(g1.HEAD.names, increments=[[0.04, 0.03]]), T0)
+    largest = np.array([[0.05, 0.02]])
+    probe = chunk(g1.HEAD.names, increments=largest)
+    rate = largest[0] / probe.dt_s
+    refusal = made.accept(chunk(g1.HEAD.names, increments=[[0.04, 0.03]]), T0, rate)
     assert refusal is not None
     assert "head_pitch_joint" in refusal.text
-    assert made.accept(chunk(g1.HEAD.names, increments=[[0.05, 0.02]]), T0) is None
+    assert made.accept(chunk(g1.HEAD.names, increments=largest.astype(np.float32)), T0, rate) is None
 
 
 def test_older_or_repeated_chunk_is_refused() -> None:

@@ -44,7 +44,9 @@ class Rig:
             self.state_at = self.t if self.state_flows else self.state_at
             permit = None
             if self.mode is not None:
-                permit = Permit(MONO0 + self.permit_at, 1, "STATE", "because", self.mode, self.mode)
+                permit = Permit(
+                    MONO0 + self.permit_at, 1, "STATE", "because", self.mode, self.mode, sent_s=MONO0 + self.permit_at
+                )
             seen = np.full(len(self.q), np.nan) if self.blind else self.q.copy()
             state = JointState(MONO0 + self.state_at, seen, np.zeros(len(self.q)))
             command = self.controller.tick(self.now, MONO0 + self.t, state, permit)
@@ -192,7 +194,7 @@ def test_head_has_no_weight_to_ramp() -> None:
 
 
 def permit(sequence: int, mode: Mode) -> Permit:
-    return Permit(MONO0, sequence, "STATE", "because", mode, mode)
+    return Permit(MONO0, sequence, "STATE", "because", mode, mode, sent_s=MONO0)
 
 
 @pytest.mark.parametrize(("before", "sequence"), [(None, -1), (7, 7), (7, 6), (7, 0), (7, -1)])
@@ -303,7 +305,7 @@ def test_an_age_by_another_clock_is_no_age(kind, which) -> None:
     rig = Rig(kind)
     at = MONO0 + (ROS0 if which == "permit" else 0.0), MONO0 + (ROS0 if which == "state" else 0.0)
     for t in np.arange(1, 20) * rig.dt:
-        permit = Permit(at[0], 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE)
+        permit = Permit(at[0], 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE, sent_s=at[0])
         assert rig.controller.tick(ROS0 + t, MONO0 + t, JointState(at[1], rig.q, 0 * rig.q), permit) is None
     assert rig.controller.phase is Phase.IDLE
 
@@ -350,7 +352,7 @@ def test_handing_back_completes_whatever_the_gate_refuses(mode) -> None:
     rig = Rig(ARMS).engage()
     for i in range(1, 800):
         t = rig.t + i * rig.dt
-        permit = Permit(MONO0 + t, 1, "STATE", "", mode, mode)
+        permit = Permit(MONO0 + t, 1, "STATE", "", mode, mode, sent_s=MONO0 + t)
         state = JointState(MONO0 + t, rig.q, np.zeros(len(rig.q)))
         rig.written.append(rig.controller.tick(ROS0 + t, MONO0 + t, state, permit, torques=np.full(len(rig.q), np.nan)))
     assert rig.controller.phase is Phase.IDLE
@@ -425,7 +427,7 @@ def test_a_clock_that_is_set_drops_chunks_and_moves_nothing_by_itself(kind, jump
     mono = rig.t
     for i in range(1, 200):
         t = mono + i * rig.dt
-        permit = Permit(MONO0 + t, 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE)
+        permit = Permit(MONO0 + t, 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE, sent_s=MONO0 + t)
         command = rig.controller.tick(
             ROS0 + t + jump_s, MONO0 + t, JointState(MONO0 + t, rig.q, np.zeros(len(rig.q))), permit
         )
@@ -441,7 +443,7 @@ def test_a_clock_that_is_set_drops_chunks_and_moves_nothing_by_itself(kind, jump
 @both
 def test_torques_that_are_not_numbers_never_reach_the_motors(kind) -> None:
     rig = Rig(kind).engage()
-    permit = Permit(MONO0 + rig.t, 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE)
+    permit = Permit(MONO0 + rig.t, 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE, sent_s=MONO0 + rig.t)
     state = JointState(MONO0 + rig.t, rig.q, np.zeros(len(rig.q)))
     command = rig.controller.tick(
         rig.now + rig.dt, MONO0 + rig.t + rig.dt, state, permit, torques=np.full(len(rig.q), np.nan)

@@ -64,7 +64,7 @@ class Person:
     def _permit(self) -> None:
         if self.mode is not None:
             self._sequence += 1
-            permit = Permit(0.0, self._sequence, "ACTIVE", "a test", self.mode, self.mode)
+            permit = Permit(0.0, self._sequence, "ACTIVE", "a test", self.mode, self.mode, sent_s=time.monotonic())
             self.publish(graph.PERMIT, self.ros.permit_to_msg(permit))
 
     def chunk(self, topic: str, names, increments, dt_s: float = 0.1) -> None:

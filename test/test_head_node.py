@@ -58,7 +58,7 @@ class Rig:
         for _ in range(round(seconds / DT_S)):
             self.clock[0] += DT_S
             now_s = self.clock[0]
-            self.node.permit = Permit(now_s, 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE)
+            self.node.permit = Permit(now_s, 1, "ACTIVE", "", Mode.MOVE, Mode.MOVE, sent_s=now_s)
             self.node.controller.offer(ActionChunk(now_s - 0.005, 0.1, g1.HEAD.names, np.full((10, 2), 0.1)), now_s)
             written.append(self.node.step(now_s, now_s)[1])
         return [w for w in written if w is not None]

@@ -57,7 +57,7 @@ def test_chunks_of_another_form_are_refused_by_field():
 @given(st.sampled_from(list(Mode)), st.sampled_from(list(Mode)), st.integers(0, 10**6), st.text(max_size=40))
 @settings(deadline=None)
 def test_permit_round_trip(head, arms, sequence, reason):
-    permit = Permit(5.0, sequence, "ACTIVE", reason, head, arms)
+    permit = Permit(5.0, sequence, "ACTIVE", reason, head, arms, sent_s=5.0)
     assert ros.permit_from_msg(ros.permit_to_msg(permit), 5.0) == permit
 
 

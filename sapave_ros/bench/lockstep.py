@@ -122,7 +122,7 @@ class HeadLoop:
                         pending.append((time_s + timing.inference_delay_s, chunk))
             while pending and pending[0][0] <= time_s:
                 controller.offer(pending.pop(0)[1], now_s)
-            permit = Permit(time_s, tick, "ACTIVE", "lockstep", Mode.MOVE, Mode.HOLD)
+            permit = Permit(time_s, tick, "ACTIVE", "lockstep", Mode.MOVE, Mode.HOLD, sent_s=time_s)
             measured = JointState(time_s, head, world.velocities(g1.HEAD))
             command = controller.tick(now_s, time_s, measured, permit)
             if command is not None:

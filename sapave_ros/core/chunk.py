@@ -38,6 +38,10 @@ BOUND_FACTOR = 1.5
 """A step may ask for this much more than the velocity limit allows; the limiter stretches it. More is nonsense."""
 
 
+ROUNDING_RAD = 1e-6
+"""A network counts in 32 bits: its largest increment may lie this far above the bound of its manifest."""
+
+
 class ChunkFault(Enum):
     """Why a chunk was refused."""
 
@@ -280,7 +284,7 @@ class ChunkExecutor:
         columns = [self._index[name] for name in chunk.joint_names]
         bound = self._velocity[columns] * chunk.dt_s * BOUND_FACTOR
         if rate_bound is not None:
-            bound = np.minimum(bound, rate_bound[columns] * chunk.dt_s)
+            bound = np.minimum(bound, rate_bound[columns] * chunk.dt_s + ROUNDING_RAD)
         excess = np.abs(chunk.increments) - bound
         if (excess > 0).any():
             step, column = np.unravel_index(int(np.argmax(excess)), excess.shape)
