@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 NAME = "sapave_ros"
 
-NODES = ("camera", "inference", "head", "arm", "watchdog")
+NODES = ("camera", "inference", "head", "arm", "teleop", "watchdog")
 
 setup(
     name=NAME,
@@ -30,6 +30,8 @@ setup(
         "onnxruntime>=1.17",
         "opencv-python-headless>=4.7",
         "ruckig>=0.12",
+        # Only the hands by joystick need it: inverse kinematics (apt: ros-*-pinocchio).
+        "pin>=2.7",
         "dynamixel-sdk>=4.0.5",
         "pyserial",
         # On a Jetson librealsense is built from source (its wheels for Arm do not load there).
