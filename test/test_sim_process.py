@@ -13,6 +13,8 @@ import pytest
 from sapave_ros import g1
 from sapave_ros.drivers.dynamixel import DynamixelNeck, NeckParameters
 from sapave_ros.drivers.frame_ring import FrameRingReader
+from sapave_ros.sim.faults import SOCKETS, FaultClient, FaultError
+from sapave_ros.sim.motors import MotorReader
 from sapave_ros.sim.rendering import HEAD_CAMERA
 from sapave_ros.sim.scene import demo_scene
 from sapave_ros.sim.truth import TruthReader
@@ -135,6 +137,44 @@ def test_all_faces_live_and_leave_nothing(sim):
     code, out, err = stop(process)
     assert code == 0, err
     assert "refused commands: none" in out
+    assert not list(run_dir.iterdir())
+
+
+def test_it_can_be_broken_from_outside_and_only_if_it_was_started_so(sim, tmp_path, dds_domain):
+    healthy, run_dir, _ = sim
+    assert not {SOCKETS[part] for part in SOCKETS} & {p.name for p in run_dir.iterdir()}
+    with pytest.raises(FaultError, match="--faults"):
+        FaultClient(run_dir).inject("camera_silent")
+    stop(healthy)
+
+    process = start(run_dir, dds_domain, "--faults")
+    try:
+        assert process.stdout.readline() == "sim: ready\n"
+        robot, camera, motors = (
+            FaultClient(run_dir),
+            FrameRingReader(run_dir / "camera"),
+            MotorReader(run_dir / "motors"),
+        )
+        robot.inject("camera_frozen")
+        sequence, first = camera.latest_after(0)
+        wait_for(lambda: camera.latest_after(sequence + 3) is not None)
+        _, later = camera.latest_after(sequence)
+        assert later.stamp_s > first.stamp_s
+        np.testing.assert_array_equal(later.rgb, first.rgb)
+        robot.inject("camera_silent")
+        told_s = robot.inject("arms_dropped")
+        wait_for(lambda: motors.all_after(0).time_s[-1] > told_s)
+        in_force = motors.all_after(0)
+        np.testing.assert_array_equal((in_force.arms_kp == 0.0).all(axis=1), in_force.time_s >= told_s)
+        silent, _ = camera.latest_after(0)
+        with pytest.raises(FaultError, match="joint 'nose'"):
+            robot.inject("motor_lost", joint="nose")
+        robot.clear()
+        wait_for(lambda: camera.latest_after(silent) is not None)
+        assert motors.all_after(0).arms_kp[-1].all()
+    finally:
+        code, _, err = stop(process)
+    assert code == 0, err
     assert not list(run_dir.iterdir())
 
 

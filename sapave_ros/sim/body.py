@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Protocol
 
+import mujoco
 import numpy as np
 
 from sapave_ros import g1
@@ -67,6 +69,7 @@ class Body:
         self.arms_kp = OWN_KP[_ARMS].copy()
         self._lock = threading.Lock()
         self._qpos = world.data.qpos.copy()
+        self.heal()
 
     @property
     def time_s(self) -> float:
@@ -79,9 +82,7 @@ class Body:
         limbs.poll(now_s)
         if limbs.arm is not None and limbs.arm is not self._arm:
             self._arm = limbs.arm
-            mixed = blend(self._own, self._arm, self._arm.weight)
-            world.set_motor_targets(mixed.q, mixed.dq, mixed.tau, mixed.kp, mixed.kd)
-            self.weight, self.arms_kp = self._arm.weight, mixed.kp[_ARMS]
+            self._command_motors()
         if limbs.hands is not None and limbs.hands is not self._hands:
             self._hands = limbs.hands
             world.set_hand_targets(self._hands)
@@ -94,14 +95,53 @@ class Body:
             world.motor_positions,
             world.motor_velocities,
             world.motor_torques,
-            world.imu_quaternion,
+            self._imu_quaternion,
             _GYROSCOPE,
-            _ACCELEROMETER,
+            self._accelerometer,
         )
         if self._ticks % HAND_STATE_EVERY == 0:
             limbs.publish_hands(world.positions(g1.HANDS))
         with self._lock:
             self._qpos[:] = world.data.qpos
+
+    def heal(self) -> None:
+        """Ends all faults."""
+        self._lost: set[int] = set()
+        self._dropped = False
+        self.tilt(0.0, "pitch")
+        self._command_motors()
+
+    def lose(self, motor: int) -> None:
+        """Fault: that body motor, by its number, gives no torque."""
+        self._lost.add(motor)
+        self._command_motors()
+
+    def drop_arms(self) -> None:
+        """Fault: the robot's own controller ignores arm_sdk and only damps the arms."""
+        self._dropped = True
+        self._command_motors()
+
+    def tilt(self, rad: float, axis: str) -> None:
+        """Fault: the IMU reports the pelvis turned about its axis `roll` (x) or `pitch` (y), at rest."""
+        about = ("roll", "pitch").index(axis)
+        tilt = np.array([math.cos(rad / 2), 0.0, 0.0, 0.0])
+        tilt[1 + about] = math.sin(rad / 2)
+        up = np.zeros(9)
+        mujoco.mju_quat2Mat(up, tilt)
+        self._imu_quaternion = np.zeros(4)
+        mujoco.mju_mulQuat(self._imu_quaternion, self._world.imu_quaternion, tilt)
+        self._accelerometer = up.reshape(3, 3).T @ _ACCELEROMETER
+
+    def _command_motors(self) -> None:
+        weight = 0.0 if self._arm is None or self._dropped else self._arm.weight
+        mixed = self._own if self._arm is None else blend(self._own, self._arm, weight)
+        q, dq, tau, kp, kd = (np.array(v) for v in (mixed.q, mixed.dq, mixed.tau, mixed.kp, mixed.kd))
+        if self._dropped:
+            dq[_ARMS] = tau[_ARMS] = kp[_ARMS] = 0.0
+        for motor in self._lost:
+            tau[motor] = kp[motor] = kd[motor] = 0.0
+        self._world.set_motor_targets(q, dq, tau, kp, kd)
+        self.weight, self.arms_kp = weight, kp[_ARMS]
 
     def snapshot(self) -> Floats:
         """The world's `data.qpos` after the latest tick, to `World.mirror`."""

@@ -45,7 +45,7 @@ class Bus:
         self.instructions = [0] * len(KINDS)
         self._parser = Parser()
         self._silent: set[int] = set()
-        self._garbage = b""
+        self._garbage = self._jam = b""
         self._late: bytes | None = None
         self._delay = False
 
@@ -67,6 +67,8 @@ class Bus:
             if packet.instruction != STATUS:
                 self.instructions[_KIND.get(packet.instruction, 3) if packet.crc_ok else 3] += 1
                 answer += self._serve(packet, listening, now_s)
+        if answer and self._jam:
+            return self._jam
         if answer and self._garbage:
             answer, self._garbage = self._garbage, b""
         if answer and self._delay:
@@ -89,6 +91,10 @@ class Bus:
         """Fault: the next answer on the line is `data` instead."""
         self._garbage = data
 
+    def jam(self, data: bytes) -> None:
+        """Fault: every answer on the line is `data` instead."""
+        self._jam = data
+
     def delay(self) -> None:
         """Fault: the next answer comes late, just before the one after it (a hiccup of the USB adapter)."""
         self._delay = True
@@ -96,6 +102,14 @@ class Bus:
     def hardware_error(self, servo_id: int, bits: int) -> None:
         """Fault: see `Xl330.fail`."""
         self.servo(servo_id).fail(bits)
+
+    def heal(self) -> None:
+        """Ends all faults. A servo that lost its torque to a hardware error comes back as after a power cycle."""
+        self._silent.clear()
+        self._garbage, self._jam, self._late, self._delay = b"", b"", None, False
+        for servo in self.servos:
+            if servo.error:
+                servo.reboot()
 
     def _serve(self, packet: Packet, listening: Sequence[Xl330], now_s: float) -> bytes:
         by_id = {s.id: s for s in listening}

@@ -13,6 +13,8 @@ import numpy as np
 from sapave_ros import g1, scheduling
 from sapave_ros.drivers.frame_ring import FrameRingWriter
 from sapave_ros.graph import CAMERA_HZ
+from sapave_ros.sim.camera_faults import CameraFaults
+from sapave_ros.sim.faults import FaultSocket
 from sapave_ros.sim.rendering import HEAD_CAMERA, OBSERVER_CAMERA, Camera, SensorNoise
 from sapave_ros.sim.scene import Scene
 from sapave_ros.sim.truth import Truth, TruthWriter
@@ -40,6 +42,7 @@ class Eyes:
         pace: Callable[[], tuple[float, float]],
         target: str | None,
         observer: bool,
+        faults: bool = False,
     ) -> None:
         self._scene, self._snapshot, self._pace, self._target = scene, snapshot, pace, target
         self.frames = self.skipped = 0
@@ -47,11 +50,16 @@ class Eyes:
         self.first_frame = threading.Event()
         self._stop = threading.Event()
         self._closers: list[Callable[[], None]] = []
+        self._faults = CameraFaults()
+        self._fault_socket: FaultSocket | None = None
         try:
             self._camera = self._ring(run_dir / "camera", HEAD_CAMERA)
             self._observer = self._ring(run_dir / "observer", OBSERVER_CAMERA) if observer else None
             self._truth = TruthWriter(run_dir / "truth", target)
             self._closers.append(self._truth.close)
+            if faults:
+                self._fault_socket = FaultSocket(run_dir, "camera", self._faults)
+                self._closers.append(self._fault_socket.close)
         except BaseException:
             self.close()
             raise
@@ -89,9 +97,13 @@ class Eyes:
         period = 1.0 / CAMERA_HZ
         due = time.monotonic()
         while not self._stop.wait(max(0.0, due - time.monotonic())):
+            if self._fault_socket is not None:
+                self._fault_socket.serve(time.monotonic())
             stamp_s, qpos = time.time(), self._snapshot()
             world.mirror(qpos)
-            self._camera.write(stamp_s, *noise.apply(*world.render()))
+            frame = self._faults.frame(stamp_s, *noise.apply(*world.render()))
+            if frame is not None:
+                self._camera.write(*frame)
             self._truth.write(self._look(world, stamp_s))
             if self._observer is not None and self.frames % OBSERVER_EVERY == 0:
                 self._observer.write(stamp_s, world.picture(OBSERVER_CAMERA), no_depth)

@@ -1,6 +1,6 @@
 """The process `sim`: a G1 in a room, in real time, behind Unitree DDS, a servo bus on a pty, and a camera.
 
-    python -m sapave_ros.sim.main --run-dir DIR --dds-domain N [--seed N | --scene FILE] [--target "red mug"]
+    python -m sapave_ros.sim.main --run-dir DIR --dds-domain N [--seed N | --scene FILE] [--target "red mug"] [--faults]
 
 In DIR appear `neck` (the servo bus), `camera`, `truth` and `motors` (rings), and `observer` where asked for; they
 disappear when the process ends. Physics and DDS at 500 Hz on the main thread, pictures on one of their own.
@@ -25,8 +25,10 @@ from sapave_ros import graph, scheduling
 from sapave_ros.drivers.unitree_sdk import UnitreeError
 from sapave_ros.sim.body import Body
 from sapave_ros.sim.eyes import Eyes
+from sapave_ros.sim.faults import FaultSocket
 from sapave_ros.sim.motors import MotorWriter
 from sapave_ros.sim.objects import COLOURS, KINDS
+from sapave_ros.sim.robot_faults import RobotFaults
 from sapave_ros.sim.scene import Scene, demo_scene
 from sapave_ros.sim.servo_bus import ServoBus
 from sapave_ros.sim.stage import TIMESTEP_S
@@ -104,12 +106,22 @@ def _run(options: argparse.Namespace, scene: Scene, target: str | None, stop: th
         body = Body(world, face, neck)
         pace = Pace(time.monotonic())
         eyes = Eyes(
-            options.run_dir, scene, body.snapshot, lambda: pace.report(time.monotonic()), target, options.observer
+            options.run_dir,
+            scene,
+            body.snapshot,
+            lambda: pace.report(time.monotonic()),
+            target,
+            options.observer,
+            options.faults,
         )
         closing.callback(eyes.close)
         while not eyes.first_frame.wait(0.05):  # opening the graphics takes a second in which no tick would be in time
             if stop.is_set():
                 return
+        faults = None
+        if options.faults:
+            faults = FaultSocket(options.run_dir, "robot", RobotFaults(body, face, neck))
+            closing.callback(faults.close)
         gc.freeze()
         print(f"sim: {graph.READY}", flush=True)
         pace.start(time.monotonic())
@@ -118,6 +130,8 @@ def _run(options: argparse.Namespace, scene: Scene, target: str | None, stop: th
             if wait_s > 0.0:
                 time.sleep(wait_s)
             now_s = time.monotonic()
+            if faults is not None:
+                faults.serve(now_s)
             body.tick(now_s)
             motors.write(now_s, time.time(), pace.late_s, pace.factor(now_s), body, face, neck)
             pace.done()
@@ -141,6 +155,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scene", type=Path, help="a room from a JSON file instead")
     parser.add_argument("--target", default="red mug", help="object that the truth is about; empty for none")
     parser.add_argument("--observer", action="store_true", help="render a third-person view too, at 10 Hz")
+    parser.add_argument("--faults", action="store_true", help="take orders to break something (see sim/faults.py)")
     return parser.parse_args(arguments)
 
 

@@ -13,6 +13,7 @@ import termios
 import threading
 import time
 import tty
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class ServoBus:
 
     Arrays are in `g1.HEAD` order (yaw, pitch). directions: +1 where ticks grow with the joint angle.
     zero_ticks: position at 0 rad. follows: whether the servos move by themselves, for use without a world.
-    torque: whether each servo holds, as it was at the last `goal_rad`.
+    torque: whether each servo holds, as it was at the last `goal_rad`. delay_s: fault: by how much answers come late.
     Use as a context manager or call `close`. Raises FileExistsError where link_path is something else.
     """
 
@@ -56,6 +57,7 @@ class ServoBus:
         self.torque: tuple[bool, ...] = (False,) * len(self.bus.servos)
         self._clock = clock
         self._lock = threading.Lock()
+        self.delay_s = 0.0
         self.link_path = Path(link_path)
         if self.link_path.exists() and not self.link_path.is_symlink():
             raise FileExistsError(f"link_path: {self.link_path} exists and is not a link; expected a free name")
@@ -117,16 +119,28 @@ class ServoBus:
             os.close(fd)
 
     def _run(self) -> None:
+        late: deque[tuple[float, bytes]] = deque()
         while True:
-            ready, _, _ = select.select([self._master, self._wake_read], [], [])
+            wait_s = max(0.0, late[0][0] - time.monotonic()) if late else None
+            ready, _, _ = select.select([self._master, self._wake_read], [], [], wait_s)
             if self._wake_read in ready:
                 return
+            while late and late[0][0] <= time.monotonic():
+                self._answer(late.popleft()[1])
+            if self._master not in ready:
+                continue
             data = os.read(self._master, 4096)
             speed = termios.tcgetattr(self._master)[5]
             with self._lock:
                 answer = self.bus.feed(data, self._clock(), _BAUD_RATE.get(speed, 0))
-            with contextlib.suppress(BlockingIOError):  # a client that never reads loses the answer, as on a wire
-                os.write(self._master, answer)
+            if self.delay_s > 0.0:
+                late.append((time.monotonic() + self.delay_s, answer))
+            else:
+                self._answer(answer)
+
+    def _answer(self, data: bytes) -> None:
+        with contextlib.suppress(BlockingIOError):  # a client that never reads loses the answer, as on a wire
+            os.write(self._master, data)
 
 
 _BAUD_RATE = {

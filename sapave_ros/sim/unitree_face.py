@@ -21,6 +21,7 @@ import numpy as np
 from sapave_ros import g1
 from sapave_ros.drivers import unitree_cdr, unitree_sdk
 from sapave_ros.drivers.unitree_sdk import UnitreeError
+from sapave_ros.sim.state_faults import LowState
 from sapave_ros.types import Floats
 
 ARM_SDK_JOINTS = slice(12, 29)
@@ -123,7 +124,9 @@ class Inbox:
 class UnitreeFace:
     """One robot on one DDS domain. A process can be one robot only, and a domain can hold one only.
 
-    Raises UnitreeError off loopback, with a wrong domain, and when another simulated robot is on that domain.
+    state: what it says of itself, and faults of that. link_down: fault: it neither hears nor says anything.
+    hands_silent: fault: it says nothing of its hands. Raises UnitreeError off loopback, with a wrong domain, and when
+    another simulated robot is on that domain.
     """
 
     def __init__(self, domain_id: int, interface: str = unitree_sdk.LOOPBACK, mode_machine: int = 5) -> None:
@@ -148,13 +151,8 @@ class UnitreeFace:
             self._lock.close()
             raise
         self._inbox = Inbox(mode_machine)
-        self._state = unitree_cdr.LowStateFrame()
-        self._state.header[:] = 0, mode_machine
-        present = np.zeros(unitree_cdr.NUM_SLOTS, dtype=np.uint8)
-        present[: g1.NUM_MOTORS] = 1
-        self._state.motor_mode = present
-        self._state.temperature[: g1.NUM_MOTORS] = 30
-        self._state.voltage[: g1.NUM_MOTORS] = 48.0
+        self.state = LowState(mode_machine)
+        self.heal()
         self._hand_state = unitree_cdr.motor_states(len(g1.HANDS))
 
     def _open(self, domain_id: int, interface: str) -> None:
@@ -190,12 +188,17 @@ class UnitreeFace:
 
     def poll(self, now_s: float) -> None:
         """Take what has arrived. Never blocks. now_s: any clock; comes back as `arm.received_s`."""
-        data = self._arm_reader.take()
-        if data is not None:
-            self._inbox.take_arm(data, now_s)
-        data = self._hand_reader.take()
-        if data is not None:
-            self._inbox.take_hands(data)
+        arm, hands = self._arm_reader.take(), self._hand_reader.take()
+        if self.link_down:
+            return
+        if arm is not None:
+            self._inbox.take_arm(arm, now_s)
+        if hands is not None:
+            self._inbox.take_hands(hands)
+
+    def heal(self) -> None:
+        """Ends the faults of the link and of the hands."""
+        self.link_down = self.hands_silent = False
 
     def publish(
         self,
@@ -214,7 +217,7 @@ class UnitreeFace:
         order. imu_quaternion: (w, x, y, z) of the pelvis; gyroscope [rad/s], accelerometer [m/s^2]: (3,) in the pelvis.
         motor_mode: (29,) for a robot that lacks joints, None = all there.
         """
-        state, n = self._state, g1.NUM_MOTORS
+        state, n = self.state.frame, g1.NUM_MOTORS
         state.tick[0] = tick_ms & 0xFFFFFFFF
         state.motors[:n, 0] = positions
         state.motors[:n, 1] = velocities
@@ -231,10 +234,14 @@ class UnitreeFace:
             modes = state.motor_mode
             modes[:n] = motor_mode
             state.motor_mode = modes
-        self._state_writer.write(state.seal())
+        data = self.state.outgoing()
+        if data is not None and not self.link_down:
+            self._state_writer.write(data)
 
     def publish_hands(self, q: Floats) -> None:
         """Send the state of both hands. q: (12,) [rad] in `g1.HANDS` order."""
+        if self.link_down or self.hands_silent:
+            return
         self._hand_state["q"] = g1.inspire_from_rad(q)
         self._hand_writer.write(unitree_cdr.encode_sequence(self._hand_state))
 
