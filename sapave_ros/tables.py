@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sapave_ros import graph
+from sapave_ros.core.faults import Fault, FaultRow
 from sapave_ros.core.supervisor import MODES, Event, State, after
 from sapave_ros.types import Mode
 
@@ -73,15 +74,33 @@ _ALLOWED = {
 
 
 def states() -> str:
-    """Every state of the watchdog: what it means, what the arms do, and what leads out of it."""
+    """Every state of the watchdog: what it means, and what the arms do."""
+    return _markdown(("state", "meaning", "arms"), [(s.name, s.value, _ALLOWED[MODES[s][1]]) for s in State])
 
-    def ways(state: State) -> str:
-        ways = [(event, after(state, event)) for event in Event]
-        return "; ".join(f"{event.value} → {following.name}" for event, following in ways if following is not state)
+
+def diagram() -> str:
+    """The states and what leads from one to another, as a Mermaid diagram; what happens everywhere is drawn once."""
+    ways: dict[tuple[State, State], list[Event]] = {}
+    for event in Event:
+        for state in State:
+            if (following := after(state, event)) is not state:
+                ways.setdefault((state, following), []).append(event)
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {next(iter(State)).name}"]
+    for (state, following), events in ways.items():
+        lines.append(f"    {state.name} --> {following.name}: {', '.join(e.value for e in events)}")
+    return "\n".join([*lines, "```", ""])
+
+
+def faults() -> str:
+    """Everything that is watched for, and what it does to a robot that may move."""
+
+    def effect(row: FaultRow) -> str:
+        resumes = f", goes on by itself {row.resumes_after_s:g} s after it is gone" if row.resumes_after_s else ""
+        return f"{row.effect.value}{resumes}"
 
     return _markdown(
-        ("state", "meaning", "arms", "left when"),
-        [(s.name, s.value, _ALLOWED[MODES[s][1]], ways(s)) for s in State],
+        ("fault", "meaning", "seen by", "effect"),
+        [(f"`{f.name}`", f.row.meaning, f.row.seen_by, effect(f.row)) for f in Fault],
     )
 
 
@@ -89,7 +108,14 @@ def _who(names: Sequence[str]) -> str:
     return ", ".join("anyone" if n == "*" else n for n in names)
 
 
-TABLES = {"processes": processes, "streams": streams, "services": services, "states": states}
+TABLES = {
+    "processes": processes,
+    "streams": streams,
+    "services": services,
+    "states": states,
+    "diagram": diagram,
+    "faults": faults,
+}
 
 
 def render(text: str) -> str:

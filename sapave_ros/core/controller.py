@@ -190,7 +190,10 @@ class JointController:
         return "" if refusal is None else refusal.text
 
     def give_up(self) -> None:
-        """Hand the joints back at once, as fast as authority may change: the robot needs them more than we do."""
+        """Hand the joints back at once, as fast as authority may change: the robot needs them more than we do.
+
+        They are not taken again before the permission to move has been withdrawn and given anew.
+        """
         self._yield = True
 
     def lose(self, why: str) -> None:
@@ -228,7 +231,6 @@ class JointController:
             measured = replace(measured, positions=self.limiter.position)
         self._step_phase(mode, trouble, now_s, measured)
         if self.phase is Phase.IDLE:
-            self._yield = False
             return None
         if source is not self.source:
             # Whoever had them, their chunks end here; who has them now starts from where the command stands.
@@ -268,6 +270,8 @@ class JointController:
             mode, source = permit.of(arms=self.shared)
             if not fresh(age_s, PERMIT_STALE_AFTER_S):
                 mode, source = Mode.HOLD, self.source
+        if self.phase is Phase.IDLE and mode is not Mode.MOVE:
+            self._yield = False  # permission was withdrawn meanwhile: a new one may take the joints again
         if (self._release or self._yield) and mode is not Mode.DAMP:
             mode = Mode.RELEASE
         return mode, source, age_s
