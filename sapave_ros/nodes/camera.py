@@ -11,7 +11,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from sapave_ros import graph
-from sapave_ros.core.faults import Fault
+from sapave_ros.core.camera_health import CameraHealth
 from sapave_ros.core.health import Report
 from sapave_ros.drivers.camera import CameraParameters, open_source
 from sapave_ros.nodes import ros
@@ -34,6 +34,7 @@ class CameraNode(Node):
         self._reports = ros.publisher(self, graph.stream(graph.HEALTH))
         self._diagnostics = ros.publisher(self, graph.stream(graph.DIAGNOSTICS))
         self._source = open_source(self.parameters, lambda: ros.now_s(self))
+        self._health = CameraHealth()
         self._published = 0
         self._published_before = 0
         self._stamp_s = 0.0
@@ -73,14 +74,12 @@ class CameraNode(Node):
         self._depth.publish(depth)
         self._info.publish(info)
         self._last_s, self._stamp_s = time.monotonic(), frame.stamp_s
+        self._health.frame(frame.rgb, frame.depth_mm, self._last_s)
         self._published += 1
 
-    def findings(self) -> dict[Fault, str]:
-        """What is wrong with the pictures."""
-        return {}
-
     def _report(self) -> None:
-        self._reports.publish(ros.report_to_msg(Report(self.get_name(), self.findings())))
+        """From the main thread, so that a report tells of both. Where frames stop, their stream tells it."""
+        self._reports.publish(ros.report_to_msg(Report(self.get_name(), self._health.findings)))
 
     def _publish_diagnostics(self) -> None:
         now_s = time.monotonic()
