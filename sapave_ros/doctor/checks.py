@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sapave_ros.doctor.finding import Outcome
-from sapave_ros.doctor.judge import camera, machine, neck, network, policy, robot, ros, software
+from sapave_ros.doctor.judge import camera, company, machine, neck, network, policy, robot, ros, software
 
 Judge = Callable[[Any, Any], Outcome]
 
@@ -76,9 +76,9 @@ CHECKS: tuple[Check, ...] = (
     Check("robot", "robot clock", "robot", robot.clock),
     Check("robot", "upright", "robot", robot.upright),
     Check("robot", "motors", "robot", robot.motors),
-    Check("robot", "motion service", "robot", robot.motion_service),
-    Check("robot", "other writers", "robot", robot.writers),
-    Check("robot", "hands", "robot", robot.hands),
+    Check("robot", "motion service", "robot", company.motion_service),
+    Check("robot", "other writers", "robot", company.writers),
+    Check("robot", "hands", "robot", company.hands),
     Check("neck", "servo port", "neck", neck.port),
     Check("neck", "servos", "neck", neck.servos),
     Check("neck", "head position", "neck", neck.position),

@@ -14,7 +14,8 @@ FREE_ADDRESS = "192.168.123.222/24"
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """interfaces: all names. up, carrier, speed_mbit (0 = unknown), wireless, addresses: of the one in question."""
+    """interfaces: all names. up, carrier, speed_mbit (0 = unknown), wireless, addresses: of the one in question.
+    elsewhere: interface to address in the robot's network."""
 
     interfaces: list[str]
     up: bool = False
@@ -22,29 +23,34 @@ class NetworkFacts:
     speed_mbit: int = 0
     wireless: bool = False
     addresses: list[str] = field(default_factory=list)
+    elsewhere: dict[str, str] = field(default_factory=dict)
 
 
 def interface(settings: Settings, facts: NetworkFacts) -> Outcome:
     """It is there, up, wired, and on the robot's network."""
     name = settings.nodes["arm"]["dds_interface"]
+    other = next((i for i in facts.elsewhere if i != name), "")
+    take_other = f"dds_interface: {other} for node arm: that one has {facts.elsewhere.get(other)}"
     if name not in facts.interfaces:
         others = joined(i for i in facts.interfaces if i != "lo") or "lo alone"
         return wrong(
             f"no interface {name!r}; there are {others}",
-            "sapave doctor --interface NAME; then write it into dds_interface of node arm",
+            take_other if other else "sapave doctor --interface NAME; then write it into dds_interface of node arm",
         )
     if not facts.up:
         return wrong(f"{name} is down", f"sudo ip link set {name} up")
     if name == "lo":
         if settings.sim:
             return ok("lo is up; the simulated robot speaks nowhere else")
-        return wrong("lo leads to no robot", "write the interface to the robot into dds_interface of node arm")
+        mend = take_other if other else "write the interface to the robot into dds_interface of node arm"
+        return wrong("lo leads to no robot", mend)
     if not facts.carrier:
         return wrong(f"{name} has no link", "plug in the cable to the robot, and power the robot on")
     there = joined(facts.addresses) or "no address"
     if not any(ipaddress.ip_address(a) in ROBOT_NETWORK for a in facts.addresses):
         return wrong(
-            f"{name} has {there}; expected one in {ROBOT_NETWORK}", f"sudo ip addr add {FREE_ADDRESS} dev {name}"
+            f"{name} has {there}; expected one in {ROBOT_NETWORK}",
+            take_other if other else f"sudo ip addr add {FREE_ADDRESS} dev {name}",
         )
     speed = f", {facts.speed_mbit} Mbit/s" if facts.speed_mbit else ""
     if facts.wireless:

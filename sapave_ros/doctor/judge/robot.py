@@ -1,8 +1,7 @@
-"""The robot behind Unitree's DDS: is it there, is it the right one, is it well, and are we alone with it?"""
+"""The robot behind Unitree's DDS: is it there, is it the right one, is it well?"""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 
@@ -12,23 +11,17 @@ from sapave_ros import g1, graph
 from sapave_ros.core import body_health
 from sapave_ros.core.controller import OUTSIDE_RANGE_RAD
 from sapave_ros.core.gate import STATE_STALE_AFTER_S
-from sapave_ros.doctor.finding import Outcome, joined, ok, skipped, warning, wrong
+from sapave_ros.doctor.finding import Outcome, Verdict, joined, ok, skipped, warning, wrong
 from sapave_ros.doctor.settings import Settings
-from sapave_ros.drivers.unitree_sdk import ROBOT_CYCLONEDDS, UnitreeError, check_cyclonedds
+from sapave_ros.drivers.unitree_sdk import UnitreeError, check_cyclonedds
 from sapave_ros.drivers.unitree_stream import Body, Table
 
 INSTALL_SDK = (
-    "pip install cyclonedds==0.10.2 git+https://github.com/unitreerobotics/unitree_sdk2_python (Python <= 3.10)"
+    "python3.10 -m pip install cyclonedds==0.10.2 git+https://github.com/unitreerobotics/unitree_sdk2_python, "
+    "and sdk_python: python3.10 for node arm"
 )
 REGULAR = "remote: L2+B (damp), L2+Up (get ready), R1+X (regular mode)"
 """Boot sequence of the motion service, as on Unitree's remote."""
-
-FSM_NAMES = {
-    0: "zero torque", 1: "damp", 2: "squat", 3: "sit", 4: "lock stand", 500: "regular", 501: "regular, 3-DoF waist",
-    702: "lie to stand", 706: "squat to stand", 801: "run",
-}  # fmt: skip
-ARM_SDK_FSM = (500, 501)
-"""States in which the motion service blends `rt/arm_sdk` in; 801 is reported to do so on some firmware only."""
 
 LEANING_RAD = 0.3
 """Further than a robot leans that stands or hangs well [rad]."""
@@ -81,15 +74,12 @@ def sdk(settings: Settings, facts: RobotFacts) -> Outcome:
     """The SDK loads, and its DDS may go on that interface."""
     interface = settings.nodes["arm"]["dds_interface"]
     if not facts.cyclonedds:
-        return wrong(facts.trouble, "make dev" if settings.sim else INSTALL_SDK)
+        return wrong(facts.trouble or "the SDK does not load", "make dev" if settings.sim else INSTALL_SDK)
     found = f"unitree_sdk2py with cyclonedds {facts.cyclonedds} in Python {facts.python} ({facts.executable})"
     try:
         check_cyclonedds(facts.cyclonedds, interface)
     except UnitreeError as error:
-        return wrong(
-            f"{error}; found in {facts.executable}",
-            f"{INSTALL_SDK}, and name that interpreter in sdk_python of node arm",
-        )
+        return wrong(f"{error}; found in {facts.executable}", INSTALL_SDK)
     if facts.sim_cyclonedds and _series(facts.sim_cyclonedds) != _series(facts.cyclonedds):
         return wrong(
             f"{found}, but the simulated robot speaks {facts.sim_cyclonedds}: the two crash each other",
@@ -114,10 +104,10 @@ def nothing_heard(settings: Settings, facts: RobotFacts) -> Outcome | None:
 def state(settings: Settings, facts: RobotFacts) -> Outcome:
     """LowState_ arrives, intact and often enough."""
     where = f"rt/lowstate, DDS domain {settings.dds_domain} on {settings.nodes['arm']['dds_interface']}"
-    if facts.trouble and facts.cyclonedds:
+    if sdk(settings, facts).verdict is Verdict.WRONG:
+        return skipped("without a fitting SDK nobody hears the robot", "mend 'Unitree SDK' above")
+    if facts.trouble:
         return wrong(facts.trouble, _reach(settings))
-    if not facts.cyclonedds:
-        return skipped("without the SDK nobody hears the robot", "mend 'Unitree SDK' above")
     if not facts.frames:
         if facts.crc_errors:
             return wrong(
@@ -245,93 +235,3 @@ def error_names(bits: int) -> list[str]:
     named = [name for bit, name in body_health.ERROR_BITS.items() if bits & bit]
     rest = bits & ~sum(body_health.ERROR_BITS)
     return named + ([f"0x{rest:x}"] if rest else [])
-
-
-def hands(settings: Settings, facts: RobotFacts) -> Outcome:
-    """Both Inspire hands report."""
-    if settings.sim and not facts.expected and not facts.hand_frames:
-        return skipped(f"no simulated robot runs in DDS domain {settings.dds_domain}", f"{settings.start}, then again")
-    if not facts.cyclonedds or (facts.trouble and not facts.hand_frames):
-        return skipped("without the SDK nobody hears the hands", "mend 'robot state' above")
-    if not facts.hand_frames:
-        others = sorted(
-            {w[0] for w in facts.writers or [] if w[0].endswith(("state", "state/l")) and "inspire/" not in w[0]}
-        )
-        found = "rt/inspire/state: nothing in 2 s" + (f"; other hands speak on {joined(others)}" if others else "")
-        return wrong(found, "start the hand service on the robot's computer: sudo ./inspire_g1 (dfx_inspire_service)")
-    if len(facts.hands) != len(g1.HANDS):
-        return wrong(
-            f"rt/inspire/state has {len(facts.hands)} entries; expected {len(g1.HANDS)}",
-            "connect both hands and start their service again: it reports six entries for each",
-        )
-    outside = [q for q in facts.hands if not -0.01 <= q <= 1.01]
-    if outside:
-        return wrong(
-            f"rt/inspire/state: opening {outside[0]:.2f}; expected 0 to 1",
-            "start the hand service again, and update it",
-        )
-    return ok(f"rt/inspire/state: {facts.hand_frames} messages of {len(facts.hands)} fingers in 2 s")
-
-
-def motion_service(settings: Settings, facts: RobotFacts) -> Outcome:
-    """The robot's own controller runs and blends `rt/arm_sdk` in; without it nothing moves and nothing says so."""
-    if settings.sim:
-        return skipped("the simulated robot blends arm_sdk in without a motion service", "on a robot: sapave doctor")
-    if not facts.switcher and not facts.fsm:
-        return skipped("the robot was not asked", "mend 'robot state' above")
-    mode = _answer(facts.switcher, "name")
-    fsm = _answer(facts.fsm, "data")
-    if mode == "":
-        return wrong(
-            "the motion service is released (debug mode): rt/arm_sdk moves nothing",
-            "restart the robot, or MotionSwitcherClient().SelectMode('ai'), then " + REGULAR,
-        )
-    if fsm is None:
-        code = facts.fsm[0] if facts.fsm else "none"
-        return wrong(
-            f"the motion service does not answer (GetFsmId: code {code})", f"restart the robot, then {REGULAR}"
-        )
-    named = f"FSM {fsm} ({FSM_NAMES.get(int(fsm), 'unknown')}), mode {mode or 'unknown'}"
-    if int(fsm) not in ARM_SDK_FSM:
-        return wrong(f"{named}: rt/arm_sdk is followed in regular mode alone (500, 501)", REGULAR)
-    return ok(named)
-
-
-def _answer(reply: list, key: str) -> str | None:
-    """The text under that key of a service's answer, None without an answer."""
-    if not reply or reply[0] != 0:
-        return None
-    try:
-        return str(json.loads(reply[1])[key])
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def writers(settings: Settings, facts: RobotFacts) -> Outcome:
-    """Nobody else commands arms, hands, neck or motors."""
-    if facts.writers is None:
-        if facts.writers_trouble:
-            return warning(
-                f"DDS discovery cannot be read: {facts.writers_trouble}",
-                f"use cyclonedds {' or '.join(ROBOT_CYCLONEDDS)}, and stop every other program that commands the robot",
-            )
-        return skipped("DDS was not opened", "mend 'robot state' above")
-    commanding = [w for w in facts.writers if not w[0].endswith(("state", "state/l"))]
-    strangers = [w for w in commanding if not (w[2] and w[2] in facts.ours)]
-    own = sorted({f"{w[0]} (process {w[2]})" for w in commanding if w not in strangers})
-    motion = [w for w in strangers if w[0] == "rt/lowcmd"]
-    beside = [w for w in strangers if w[0] != "rt/lowcmd"]
-    if beside or len(motion) > 1:
-        who = joined(f"{w[0]} by {_process(w)}" for w in beside or motion)
-        return wrong(f"other writers: {who}", "stop those programs; one writer per actuator")
-    if motion:
-        return warning(
-            f"rt/lowcmd by {_process(motion[0])}: the robot's own controller, or a program beside it",
-            "make sure that no program commands rt/lowcmd (the robot's controller may)",
-        )
-    return ok(f"ours alone: {joined(own)}" if own else "nobody commands arms, hands, neck or motors")
-
-
-def _process(writer: list[str]) -> str:
-    _, host, pid, name = writer
-    return f"{name or 'a process'} {pid} on {host}".replace("  ", " ") if host or pid else "an unknown process"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import fcntl
 import ipaddress
 import socket
 import struct
 from pathlib import Path
 
-from sapave_ros.doctor.judge.network import NetworkFacts
+from sapave_ros.doctor.judge.network import ROBOT_NETWORK, NetworkFacts
 from sapave_ros.doctor.settings import Settings
 
 _SIOCGIFCONF = 0x8912
@@ -16,10 +17,8 @@ _ROW = 40  # bytes of a struct ifreq
 _IFF_UP = 1
 
 
-def addresses(interface: str) -> list[str]:
-    """All IPv4 addresses of an interface."""
-    import array
-
+def addresses() -> list[tuple[str, str]]:
+    """(interface, address) of all IPv4 addresses of this machine."""
     rows = array.array("B", bytes(_ROW * 256))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         request = struct.pack("iL", len(rows), rows.buffer_info()[0])
@@ -27,16 +26,18 @@ def addresses(interface: str) -> list[str]:
     found = []
     for start in range(0, used, _ROW):
         row = rows[start : start + _ROW].tobytes()
-        if row[:16].split(b"\0")[0].decode().partition(":")[0] == interface:
-            found.append(str(ipaddress.ip_address(row[20:24])))
+        name = row[:16].split(b"\0")[0].decode().partition(":")[0]
+        found.append((name, str(ipaddress.ip_address(row[20:24]))))
     return found
 
 
 def network(settings: Settings) -> NetworkFacts:
     name = settings.nodes["arm"]["dds_interface"]
     interfaces = [n for _, n in socket.if_nameindex()]
+    there = addresses()
+    elsewhere = {i: a for i, a in there if ipaddress.ip_address(a) in ROBOT_NETWORK}
     if name not in interfaces:
-        return NetworkFacts(interfaces)
+        return NetworkFacts(interfaces, elsewhere=elsewhere)
     folder = Path("/sys/class/net") / name
 
     def read(file: str, otherwise: str) -> str:
@@ -51,5 +52,6 @@ def network(settings: Settings) -> NetworkFacts:
         carrier=read("carrier", "0") == "1",
         speed_mbit=max(0, int(read("speed", "0"))),
         wireless=(folder / "wireless").exists(),
-        addresses=addresses(name),
+        addresses=[a for i, a in there if i == name],
+        elsewhere=elsewhere,
     )

@@ -98,7 +98,7 @@ def nodes(settings: Settings) -> GraphFacts:
     node.get_clock().now()  # the first call is a slow one
     start_s, start_ros_s = time.monotonic(), node.get_clock().now().nanoseconds * 1e-9
     time.sleep(LISTEN_S)
-    clock_s = node.get_clock().now().nanoseconds * 1e-9
+    end_s, clock_s, system_s = time.monotonic(), node.get_clock().now().nanoseconds * 1e-9, time.time()
     facts = GraphFacts(
         nodes=[name for name in node.get_node_names() if name != NAME and not name.startswith("_ros2cli")],
         strangers=[
@@ -110,8 +110,8 @@ def nodes(settings: Settings) -> GraphFacts:
         ],
         segment_bytes=_largest_segment(),
         profile_bytes=_asked("segment_size"),
-        clock_s=clock_s - time.time(),
-        drift_s=(clock_s - start_ros_s) - (time.monotonic() - start_s),
+        clock_s=clock_s - system_s,
+        drift_s=(clock_s - start_ros_s) - (end_s - start_s),
         claims=_claims(settings),
     )
     node.destroy_node()
