@@ -18,7 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sapave_ros import g1
-from sapave_ros.drivers import unitree, unitree_cdr, unitree_process, unitree_sdk, unitree_shared, unitree_stream
+from sapave_ros.drivers import (
+    unitree,
+    unitree_cdr,
+    unitree_guard,
+    unitree_process,
+    unitree_sdk,
+    unitree_shared,
+    unitree_state,
+    unitree_stream,
+)
 from sapave_ros.drivers.unitree_cdr import KD, KP, TAU, LowCmdFrame, Q
 from sapave_ros.drivers.unitree_sdk import UnitreeError
 from sapave_ros.types import ArmSetpoint
@@ -318,7 +327,15 @@ def test_only_the_robots_own_cyclonedds_may_leave_this_machine(version) -> None:
         unitree_sdk.check_cyclonedds(good, "eth0")
 
 
-SDK_SIDE = [unitree_cdr, unitree_sdk, unitree_shared, unitree_stream, unitree_process]
+SDK_SIDE = [
+    unitree_cdr,
+    unitree_sdk,
+    unitree_shared,
+    unitree_state,
+    unitree_stream,
+    unitree_process,
+    unitree_guard,
+]
 
 
 @pytest.mark.parametrize("module", SDK_SIDE, ids=lambda m: m.__name__)
@@ -544,7 +561,7 @@ def test_state_and_setpoints_travel_and_nonsense_does_not(robot, dds_domain) -> 
 def test_a_dead_sdk_process_is_noticed(robot, dds_domain) -> None:
     arms = unitree.UnitreeArms(dds_domain, "lo")
     assert arms.alive
-    arms._child.kill()
+    os.kill(arms._child.pid, signal.SIGKILL)
     until(lambda: not arms.alive, "the end of the SDK process")
     n = np.ones(14)
     with pytest.raises(UnitreeError, match=r"gone \(exit status -9\)"):

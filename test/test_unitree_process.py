@@ -46,16 +46,13 @@ class Broken:
 def process(monkeypatch):
     """The process with a pipe for its input and no DDS; on a clock that runs when it waits."""
     clock = [100.0]
-    made = unitree_process.Process.__new__(unitree_process.Process)
-    made.stream = unitree_stream.ArmStream(TABLE)
-    made.stream.body = unitree_stream.Body(5, np.ones(29, np.uint8), np.zeros(29))
-    made._board = unitree_shared.Board(unitree_shared.Board.create())
-    made._arms, made._hands, made._hands_sent_s = Robot(), Robot(), 0.0
-    made._reader = SimpleNamespace(error=None)
-    made._parent, made._stop_signal, made._failure, made._pending = os.getppid(), 0, None, b""
-    made._last_said = ""
-    out, made.pipe = os.pipe()
+    stream = unitree_stream.ArmStream(TABLE)
+    stream.body = unitree_stream.Body(5, np.ones(29, np.uint8), np.zeros(29))
+    board = unitree_shared.Board(unitree_shared.Board.create())
+    out, pipe = os.pipe()
     os.set_blocking(out, False)
+    made = unitree_process.Process(board, stream, Robot(), Robot(), SimpleNamespace(error=None), [out])
+    made.pipe = pipe
 
     def select(sources, _w, _x, timeout_s):
         clock[0] += max(timeout_s, 1e-4)
@@ -66,11 +63,10 @@ def process(monkeypatch):
             return [], [], []
         return sources, [], []
 
-    fake_os = SimpleNamespace(read=lambda *_: made.waiting, getppid=os.getppid)
-    monkeypatch.setattr(unitree_process, "os", fake_os)
+    made.os = SimpleNamespace(read=lambda *_: made.waiting, getppid=os.getppid)
+    monkeypatch.setattr(unitree_process, "os", made.os)
     monkeypatch.setattr(unitree_process, "select", SimpleNamespace(select=select))
     monkeypatch.setattr(unitree_process, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    monkeypatch.setattr(unitree_process.sys, "stdin", SimpleNamespace(fileno=lambda: 0))
     yield made
     os.close(out)
 

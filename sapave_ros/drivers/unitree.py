@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
-import select
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection
 from types import TracebackType
 
 import numpy as np
 
 from sapave_ros import g1
-from sapave_ros.drivers import unitree_process, unitree_shared, unitree_stream
+from sapave_ros.drivers import unitree_guard, unitree_process, unitree_shared, unitree_stream
 from sapave_ros.drivers.unitree_cdr import LowStateFrame
+from sapave_ros.drivers.unitree_child import Child, clean_environment
 from sapave_ros.drivers.unitree_sdk import UnitreeError
-from sapave_ros.types import ArmSetpoint, BodyState, Floats, JointState
+from sapave_ros.drivers.unitree_statistics import Statistics, foreign_writer, state_fault
+from sapave_ros.types import ArmSetpoint, BodyState, JointState
 
-__all__ = ["Statistics", "UnitreeArms", "UnitreeError"]
+__all__ = ["Statistics", "UnitreeArms", "UnitreeError", "clean_environment"]
 
 _ROWS = ("positions", "velocities", "torques", "kp", "kd")
 
@@ -29,60 +27,25 @@ _RAD_PER_UNIT = g1.rad_from_inspire(np.ones(len(g1.HANDS))) - g1.rad_from_inspir
 _INSPIRE_INDEX = np.array([g1.INSPIRE_ORDER.index(name) for name in g1.HANDS.names])
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """Counters of the SDK process since its start.
-
-    holds: times that setpoints stopped coming while we had the arms; hold_frames: frames it sent by itself, releases
-    included. refused: setpoints it did not send. send_times_s: monotonic times [s] of up to the last 4096 frames;
-    lateness_s: from `send` to the DDS write of each [s], 0 for its own frames.
-    """
-
-    frames_sent: int
-    hold_frames: int
-    holds: int
-    refused: int
-    state_frames: int
-    state_crc_errors: int
-    hand_frames_sent: int
-    lateness_max_s: float
-    send_times_s: Floats
-    lateness_s: Floats
-
-    @property
-    def periods_s(self) -> Floats:
-        """Times between frames [s], oldest first."""
-        return np.diff(self.send_times_s)
-
-
-def clean_environment(environment: dict[str, str]) -> dict[str, str]:
-    """The environment without ROS: its libddsc would be loaded in place of the SDK's and crash it."""
-    prefixes = [
-        p
-        for name in ("AMENT_PREFIX_PATH", "COLCON_PREFIX_PATH", "CMAKE_PREFIX_PATH")
-        for p in environment.get(name, "").split(os.pathsep)
-        if p
-    ]
-    prefixes.append("/opt/ros")
-    own = ("PYTHONSAFEPATH", "ROS_", "AMENT_", "COLCON_", "RMW_", "CYCLONEDDS_", "FASTRTPS_", "FASTDDS_")
-    cleaned = {k: v for k, v in environment.items() if not k.startswith(own)}
-    for name in ("LD_LIBRARY_PATH", "PYTHONPATH", "PATH"):
-        if name in cleaned:
-            parts = [p for p in cleaned[name].split(os.pathsep) if p and not p.startswith(tuple(prefixes))]
-            cleaned[name] = os.pathsep.join(parts)
-    return cleaned
-
-
 class UnitreeArms:
     """Arms and hands of one G1 over DDS.
 
     dds_domain: 0 on the robot. dds_interface: network interface name, `lo` with the simulated robot. sdk_python:
-    interpreter that has unitree_sdk2py, by default this one. Raises UnitreeError with the SDK process's own words if
-    it does not start. Nothing is sent before the first `send`.
+    interpreter that has unitree_sdk2py, by default this one. shadow: everything is checked and counted, and nothing
+    is sent: there is not even a publisher. Raises UnitreeError with the SDK process's own words if it does not start.
+    Nothing is sent before the first `send`.
+
+    If the SDK process dies with the arms, its guard (`unitree_guard`) holds them and hands them back, whether this
+    process lives or not; `send` fails from then on, and `close` waits until that is done.
     """
 
     def __init__(
-        self, dds_domain: int, dds_interface: str, sdk_python: str | None = None, start_timeout_s: float = 20.0
+        self,
+        dds_domain: int,
+        dds_interface: str,
+        sdk_python: str | None = None,
+        start_timeout_s: float = 20.0,
+        shadow: bool = False,
     ) -> None:
         self._table = unitree_stream.Table(
             np.array([j.motor for j in g1.ARMS.joints]),
@@ -90,79 +53,58 @@ class UnitreeArms:
             g1.ARMS.column("upper"),
             g1.MODE_MACHINES_29_DOF,
         )
-        descriptor = unitree_shared.Board.create()
-        self._board = unitree_shared.Board(descriptor)
-        config = {
-            "domain": dds_domain,
-            "interface": dds_interface,
-            "board": descriptor,
-            "motors": self._table.motors.tolist(),
-            "lower": self._table.lower.tolist(),
-            "upper": self._table.upper.tolist(),
-            "mode_machines": sorted(self._table.mode_machines),
-        }
-        self._python = python = sdk_python or sys.executable
-        try:
-            self._child = subprocess.Popen(
-                [python, str(Path(unitree_process.__file__).resolve()), json.dumps(config)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                pass_fds=(descriptor,),
-                env=clean_environment(dict(os.environ)),
-                start_new_session=True,  # Ctrl-C is for the node; the arms are handed back by its word or its end
-            )
-        except OSError as error:
-            raise UnitreeError(f"sdk_python {python!r}: expected a Python interpreter ({error})") from error
-        finally:
-            os.close(descriptor)
-        assert self._child.stdin is not None
-        self._pipe = self._child.stdin.fileno()
-        os.set_blocking(self._pipe, False)
         self._record = np.zeros(1, dtype=unitree_shared.RECORD)
         self._frame = LowStateFrame()
         self._body: tuple[int, BodyState] | None = None
         self._hands: tuple[int, JointState] | None = None
         self._weight = 0.0  # of the last setpoint
         self._closed = False
-        self._wait_until_ready(start_timeout_s)
+        self._start(dds_domain, dds_interface, sdk_python or sys.executable, time.monotonic() + start_timeout_s, shadow)
 
-    def _wait_until_ready(self, timeout_s: float) -> None:
-        assert self._child.stdout is not None
-        descriptor, text, end_s = self._child.stdout.fileno(), b"", time.monotonic() + timeout_s
-        answer = unitree_process.ANSWER.encode()
-        while True:
-            ready, _, _ = select.select([descriptor], [], [], max(0.0, end_s - time.monotonic()))
-            data = os.read(descriptor, 4096) if ready else b""
-            text += data
-            for line in text.split(b"\n")[:-1]:
-                if line.startswith(answer):
-                    said = line[len(answer) :].decode(errors="replace")
-                    if said == "ready":
-                        self._child.stdout.close()
-                        return
-                    self._abandon()
-                    raise UnitreeError(said)
-            if not data:
-                problem = f"gave no answer within {timeout_s:g} s" if not ready else "ended while starting"
-                self._abandon()
-                said = text.decode(errors="replace").strip()
-                raise UnitreeError(f"the SDK process ({self._python}) {problem}{': ' if said else ''}{said}")
-
-    def _abandon(self) -> None:
-        self._child.kill()  # it has sent nothing yet
-        self._child.wait()
-        self._close_pipes()
-
-    def _close_pipes(self) -> None:
-        for pipe in (self._child.stdin, self._child.stdout):
-            if pipe is not None:
-                pipe.close()
-        self._closed = True
+    def _start(self, domain: int, interface: str, python: str, end_s: float, shadow: bool) -> None:
+        board = unitree_shared.Board.create()
+        self._board = unitree_shared.Board(board)
+        heard, life = os.pipe()  # its end is the end of the SDK process: nobody else keeps `life`
+        config = {
+            "domain": domain,
+            "interface": interface,
+            "board": board,
+            "motors": self._table.motors.tolist(),
+            "lower": self._table.lower.tolist(),
+            "upper": self._table.upper.tolist(),
+            "mode_machines": sorted(self._table.mode_machines),
+            "shadow": shadow,
+        }
+        children: list[Child] = []
+        try:
+            name, process = "the SDK process", unitree_process
+            self._child = Child(name, process, python, {**config, "life": life}, (board, life), orders=True)
+            children.append(self._child)
+            self._guard: Child | None = None  # a shadow takes nothing that would have to be handed back
+            if not shadow:
+                name, guard = "the SDK process's guard", unitree_guard
+                self._guard = Child(name, guard, python, {**config, "life": heard}, (board, heard), orders=False)
+                children.append(self._guard)
+            for child in children:
+                child.wait_until_ready(end_s)
+        except BaseException:
+            for child in children:
+                child.abandon()
+            self._closed = True
+            raise
+        finally:
+            for descriptor in (board, heard, life):
+                os.close(descriptor)
 
     @property
     def alive(self) -> bool:
         """Whether the SDK process runs and takes setpoints."""
-        return not self._closed and self._child.poll() is None
+        return not self._closed and self._child.status is None
+
+    @property
+    def guarded(self) -> bool:
+        """Whether somebody hands the arms back if the SDK process is killed; always true in shadow."""
+        return self._guard is None or self._guard.status is None
 
     @property
     def weight(self) -> float:
@@ -224,7 +166,7 @@ class UnitreeArms:
         UnitreeError when the robot is not one that may be taken or the SDK process is gone or stuck.
         """
         if not self.alive:
-            raise UnitreeError(f"the SDK process is gone (exit status {self._child.poll()}): no arm command was sent")
+            raise UnitreeError(f"the SDK process is gone (exit status {self._child.status}): no arm command was sent")
         record = self._record[0]
         for row, name in enumerate(_ROWS):
             value = np.asarray(getattr(setpoint, name), dtype=np.float64)
@@ -255,7 +197,7 @@ class UnitreeArms:
 
     def _write(self) -> None:
         try:
-            os.write(self._pipe, self._record.tobytes())  # below PIPE_BUF: whole or not at all
+            self._child.write(self._record.tobytes())
         except BlockingIOError as error:
             raise UnitreeError("the SDK process is stuck: it does not take setpoints any more") from error
         except BrokenPipeError as error:
@@ -263,42 +205,51 @@ class UnitreeArms:
 
     def statistics(self) -> Statistics:
         """Counters and send times of the SDK process."""
-        status = self._board.status.copy()
-        sent, ring = int(status["frames_sent"]), unitree_shared.RING
-        order = np.arange(max(0, sent - ring), sent) % ring
-        counters = {name: int(status[name]) for name in unitree_shared.STATUS.names[:7]}  # type: ignore[index]
-        return Statistics(
-            **counters,
-            lateness_max_s=float(status["lateness_max_s"]),
-            send_times_s=status["sent_s"][order],
-            lateness_s=status["lateness_s"][order],
-        )
+        return Statistics.of(self._board.status)
+
+    def state_fault(self) -> str:
+        """What is wrong with the robot's states, empty if nothing was in the last second.
+
+        Silence is not told here: `body_state` grows old. In each of these cases it does, too.
+        """
+        return state_fault(self._board.status, time.monotonic())
+
+    def foreign_writer(self, ignored: Collection[str] = ()) -> str:
+        """Who else wrote to the robot in the last second, as topic and age; empty if nobody.
+
+        ignored: topics that somebody else may write. The robot's own writer of rt/lowcmd does not count, see
+        `unitree_state.OwnWriter`.
+        """
+        return foreign_writer(self._board.status, time.monotonic(), ignored)
+
+    def foreign_publishers(self) -> dict[str, int]:
+        """How many publishers others hold on each topic now, whether they write or not: the robot has some itself."""
+        return dict(zip(unitree_shared.WATCHED, self._board.status["foreign_publishers"].tolist(), strict=True))
 
     def close(self, release_s: float = 2.0) -> None:
         """Hand the arms back over release_s [s] and wait until that is complete. May be called twice.
 
-        Raises UnitreeError if the SDK process does not finish; it is then left alone, because a killed stream would
-        leave the arms stiff.
+        Raises UnitreeError if the SDK process does not finish, or has not done it itself; the text tells whether its
+        guard has. Who does not finish is left alone, because a killed stream would leave the arms stiff.
         """
         if self._closed:
             return
-        if self._child.poll() is None:
+        if self._child.status is None:
             self._record["kind"] = unitree_shared.RELEASE
             self._record["release_s"] = release_s
             try:
                 self._write()
             except UnitreeError:
-                if self._child.poll() is None:  # stuck; the end of its input still makes it release
+                if self._child.status is None:  # stuck; the end of its input still makes it release
                     release_s = unitree_stream.SETTLE_S + unitree_stream.RELEASE_S
-        self._close_pipes()
-        try:
-            status = self._child.wait(release_s + 5.0)
-        except subprocess.TimeoutExpired as error:
-            raise UnitreeError(
-                f"the SDK process (pid {self._child.pid}) did not finish handing the arms back"
-            ) from error
+        self._closed = True
+        self._child.close_pipes()
+        status = self._child.wait(release_s + 5.0)
+        if self._guard is not None:
+            self._guard.wait(unitree_stream.SETTLE_S + unitree_stream.RELEASE_S + 5.0)
         if status != 0:
-            raise UnitreeError(f"the SDK process ended with status {status} while handing the arms back")
+            handed = "its guard has handed the arms back" if self.weight == 0.0 else "the arms are not handed back"
+            raise UnitreeError(f"the SDK process ended with status {status}; {handed}")
 
     def __enter__(self) -> UnitreeArms:
         return self

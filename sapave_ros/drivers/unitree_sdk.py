@@ -7,6 +7,7 @@ it loads under the interpreter of the SDK, whichever that is (Python 3.8 or late
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import sys
@@ -110,6 +111,13 @@ def _inner(channel: Any, side: str) -> Any:
     raise AttributeError(f"no {side} in {type(wrapper).__name__}")
 
 
+def _participant(domain_id: int) -> Any:
+    """A participant of our own beside the SDK's, for what the SDK's channels cannot do; `open_domain` comes first."""
+    from cyclonedds.domain import DomainParticipant
+
+    return DomainParticipant(domain_id)
+
+
 class Publisher:
     """Writes messages of one topic that are already in wire form. raw: False where the SDK's own path is used."""
 
@@ -136,6 +144,83 @@ class Publisher:
                 raise UnitreeError(f"DDS write failed with code {code}")
         elif not self._channel.Write(self._type.deserialize(data)):
             raise UnitreeError("DDS write failed")
+
+
+class LatePublisher:
+    """A publisher that nobody can discover before `open`, which takes a millisecond: the SDK's own takes 0.2 s."""
+
+    def __init__(self, domain_id: int, topic: str, idl_type: Any) -> None:
+        from cyclonedds.topic import Topic
+
+        self._type = idl_type
+        self._participant = _participant(domain_id)
+        self._topic = Topic(self._participant, topic, idl_type)
+        self._writer: Any = None
+        self._write: Any = None
+        with contextlib.suppress(ImportError):
+            from cyclonedds._clayer import ddspy_write
+
+            self._write = ddspy_write
+
+    def open(self) -> None:
+        """From now on there is a writer."""
+        from cyclonedds.pub import DataWriter
+
+        self._writer = DataWriter(self._participant, self._topic)
+
+    def write(self, data: bytes) -> None:
+        """Send one message in wire form; UnitreeError if DDS refuses it."""
+        if self._write is None:
+            self._writer.write(self._type.deserialize(data))
+            return
+        code = self._write(self._writer._ref, data)
+        if code < 0:
+            raise UnitreeError(f"DDS write failed with code {code}")
+
+
+class ForeignReader:
+    """Hears what other processes write on a topic; nothing of ours reaches it, so listening costs nothing.
+
+    publishers: how many of others there are now, whether they write or not.
+    """
+
+    DEPTH = 64
+
+    def __init__(self, domain_id: int, topic: str, idl_type: Any) -> None:
+        from cyclonedds.core import InstanceState, Listener, SampleState, ViewState
+        from cyclonedds.qos import Policy, Qos
+        from cyclonedds.sub import DataReader
+        from cyclonedds.topic import Topic
+
+        self.publishers = 0
+        qos = Qos(Policy.IgnoreLocal.Process, Policy.History.KeepLast(self.DEPTH))
+        self._participant = _participant(domain_id)
+        self._topic = Topic(self._participant, topic, idl_type)
+        self._listener = Listener(on_subscription_matched=self._matched)
+        self._reader = DataReader(self._participant, self._topic, qos, self._listener)
+        any_state = int(SampleState.Any) | int(ViewState.Any) | int(InstanceState.Any)
+        self._mask: tuple[int, ...] = (any_state,)
+        self._take: Any = None
+        with contextlib.suppress(ImportError):
+            from cyclonedds._clayer import ddspy_take
+
+            self._take = ddspy_take
+            try:
+                self._take(self._reader._ref, *self._mask, 1)
+            except TypeError:  # cyclonedds 0.10 takes no mask
+                self._mask = ()
+
+    def _matched(self, _reader: Any, status: Any) -> None:
+        self.publishers = status.current_count
+
+    def take(self) -> list[int]:
+        """The writer of each message since the last call, as a number; of at most DEPTH messages. Never blocks."""
+        if self._take is None:
+            return [s.sample_info.publication_handle for s in self._reader.take(self.DEPTH)]
+        samples = self._take(self._reader._ref, *self._mask, self.DEPTH)
+        if isinstance(samples, int):
+            raise UnitreeError(f"DDS take failed with code {samples}")
+        return [info.publication_handle for _, info in samples if info.valid_data]
 
 
 class Subscriber:

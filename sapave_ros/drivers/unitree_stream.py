@@ -28,6 +28,8 @@ it stood still, and is closed at this speed instead of in one frame."""
 SETTLE_S = 0.5
 """Hold before an unasked release, so that the arms stand still when the robot gets them back."""
 RELEASE_S = 2.0
+STRAY_RAD = 0.1
+"""Arms further than this from the last frame have left it while nobody wrote: they are taken up where they are."""
 FINAL_FRAMES = 10
 """Frames with weight 0 at the end of a release; the stream never ends on another weight."""
 
@@ -152,6 +154,22 @@ class ArmStream:
         arm[Q] = np.clip(arm[Q], before - reach, before + reach)
         self._reach_s -= float(np.abs(arm[Q] - before).max()) / MAX_SPEED_RAD_S
         return arm
+
+    def resume(self, data: bytes, weight: float) -> None:
+        """Stand where another process sent its last frame, with that frame's gains: it is gone.
+
+        data: that frame in wire form. weight: at most what the robot got. Needs `body`. Where the arms have left the
+        frame, they are held where they are.
+        """
+        assert self.body is not None
+        self._frame.load(data)
+        motors = self._frame.motors.astype(np.float64)
+        arm = motors[self.table.motors].T.copy()
+        measured = self.body.positions[self.table.motors]
+        if (np.abs(measured - arm[Q]) > STRAY_RAD).any():
+            arm[Q] = np.clip(np.where(np.isfinite(measured), measured, arm[Q]), self.table.lower, self.table.upper)
+        self._arm, self._weight = arm, weight
+        self._waist = motors[WAIST, Q]
 
     def release(self, now_s: float, release_s: float = RELEASE_S, settle_s: float = 0.0) -> None:
         """Hand the arms back: hold for settle_s [s], then let the weight fall to 0 over release_s [s]. Irrevocable."""
