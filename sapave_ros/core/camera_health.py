@@ -31,7 +31,7 @@ DARK_GREY = 12.0
 """With the bright parts below this grey level (0 to 255), nothing can be told apart: in the coding of sRGB it is 0.4 %
 of the light of white. A dim room in which the exposure still helps has its bright parts far above."""
 
-UNIFORM_GREY = 0.5
+UNIFORM_GREY = 0.3
 """Blocks that differ by less than this standard deviation are one colour: what a broken stream shows, or saturation.
 The light on a blank wall alone falls off by several levels towards the corners of a picture."""
 
