@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 
 from sapave_ros import g1
+from sapave_ros.core.faults import Fault
 from sapave_ros.nodes import inference, ros
 from sapave_ros.policy.onnx_policy import PolicyOutput, Timings
 from sapave_ros.types import ActionChunk, Observation
@@ -27,6 +28,7 @@ class SlowPolicy:
 
     class manifest:
         name, chunk_steps, dt_s, trained_heads = "slow", 4, 0.1, ("head",)
+        bound_rad = staticmethod(lambda head: np.array([0.1, 0.1]))
 
     class tokenizer:
         unknown_words = staticmethod(lambda text: ["xyzzy"] if "xyzzy" in text else [])
@@ -38,6 +40,7 @@ class SlowPolicy:
         self.begun = threading.Semaphore(0)
         self.answer = threading.Semaphore(0)
         self.fails = False
+        self.increments = np.zeros((4, 2))
 
     def infer(self, observation: Observation, noise: int = 0, previous: object = None) -> PolicyOutput:
         self.asked.append(observation)
@@ -45,7 +48,7 @@ class SlowPolicy:
         assert self.answer.acquire(timeout=PATIENCE_S)
         if self.fails:
             raise RuntimeError("the model broke")
-        head = ActionChunk(observation.stamp_s, 0.1, g1.HEAD.names, np.zeros((4, 2)))
+        head = ActionChunk(observation.stamp_s, 0.1, g1.HEAD.names, self.increments)
         return PolicyOutput(head, None, np.zeros((3, 5), np.float32), (), Timings(0.0, 0.0))
 
 
@@ -56,6 +59,8 @@ def node(ros_domain, monkeypatch) -> Iterator[inference.InferenceNode]:
     node = inference.InferenceNode()
     node.sent = []
     monkeypatch.setattr(node._head, "publish", node.sent.append)
+    node.reports = []
+    monkeypatch.setattr(node._reports, "publish", lambda msg: node.reports.append(ros.report_from_msg(msg)))
     yield node
     for _ in range(10):
         node._policy.answer.release()
@@ -64,7 +69,7 @@ def node(ros_domain, monkeypatch) -> Iterator[inference.InferenceNode]:
     rclpy.try_shutdown()
 
 
-def show(node: inference.InferenceNode, value: int) -> None:
+def show(node: inference.InferenceNode, value: int, due: bool = True) -> None:
     """One exposure with joints around it: a picture whose pixels all have that value."""
     stamp = ros.now_s(node)
     for t in (stamp - 0.01, stamp + 0.001):
@@ -75,7 +80,8 @@ def show(node: inference.InferenceNode, value: int) -> None:
     info = CameraInfo(k=[300.0, 0.0, 21.0, 0.0, 300.0, 12.0, 0.0, 0.0, 1.0])
     info.header.stamp = ros.to_msg_time(stamp)
     node._on_camera_info(info)
-    node._due_stamp_s = -np.inf  # each picture is due: the rate is not what is tested here
+    if due:  # the rate is not what is tested here
+        node._due_stamp_s = -np.inf
 
 
 def begun(node: inference.InferenceNode) -> Observation:
@@ -83,11 +89,31 @@ def begun(node: inference.InferenceNode) -> Observation:
     return node._policy.asked[-1]
 
 
-def sent(node: inference.InferenceNode, count: int) -> None:
+def comes(what: Callable[[], bool]) -> bool:
     deadline_s = time.monotonic() + PATIENCE_S
-    while len(node.sent) < count:
-        assert time.monotonic() < deadline_s, f"{len(node.sent)} chunks sent; expected {count}"
+    while not what():
+        if time.monotonic() > deadline_s:
+            return False
         time.sleep(0.005)
+    return True
+
+
+def sent(node: inference.InferenceNode, count: int) -> None:
+    assert comes(lambda: len(node.sent) >= count), f"{len(node.sent)} chunks sent; expected {count}"
+
+
+def reported(node: inference.InferenceNode) -> dict[Fault, str]:
+    """The findings of a report that is made now, in the main thread as the node's timer does."""
+    node._report()
+    return node.reports[-1].findings
+
+
+def answers(node: inference.InferenceNode, increments: np.ndarray) -> None:
+    """One more exposure, and the policy's answer to it."""
+    node._policy.increments = increments
+    show(node, 1)
+    begun(node)
+    node._policy.answer.release()
 
 
 def test_callbacks_do_not_wait_and_the_newest_picture_is_next(node):
@@ -131,8 +157,98 @@ def test_a_model_that_breaks_ends_the_process_with_its_reason(node):
     show(node, 1)
     begun(node)
     node._policy.answer.release()
-    deadline_s = time.monotonic() + PATIENCE_S
-    while node.failure() is None:
-        assert time.monotonic() < deadline_s
-        time.sleep(0.005)
+    assert comes(lambda: node.failure() is not None)
     assert "the model broke" in node.failure()
+
+
+GOOD = np.full((4, 2), 0.05)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.0, 1e300])
+def test_nonsense_is_not_sent_but_reported_until_there_is_sense_again(node, value):
+    node._on_instruction(String(data="look at the red mug"))
+    answers(node, GOOD)
+    sent(node, 1)
+    assert reported(node) == {}
+
+    bad = GOOD.copy()
+    bad[2, 1] = value
+    answers(node, bad)
+    assert comes(lambda: Fault.POLICY_INVALID in reported(node))
+    assert "head_pitch_joint" in reported(node)[Fault.POLICY_INVALID] or "head[2, 1]" in node._reason
+    assert len(node.sent) == 1
+    assert node.failure() is None, "one bad answer ends nothing"
+
+    answers(node, GOOD)
+    sent(node, 2)
+    assert comes(lambda: reported(node) == {})
+    for msg in node.sent:
+        assert np.array_equal([p.positions for p in msg.points], GOOD)
+
+
+def test_nonsense_about_the_old_instruction_is_past_with_it(node):
+    node._on_instruction(String(data="look at the red mug"))
+    answers(node, np.full((4, 2), np.nan))
+    assert comes(lambda: Fault.POLICY_INVALID in reported(node))
+    node._on_instruction(String(data=""))
+    assert reported(node) == {}
+
+
+def test_what_overshoots_the_training_a_little_is_clipped_and_counted(node):
+    node._on_instruction(String(data="look at the red mug"))
+    answers(node, np.array([[0.1, -0.1], [0.106, 0.0], [0.0, -0.3], [0.0, 0.0]]))
+    sent(node, 1)
+    points = np.array([p.positions for p in node.sent[0].points])
+    assert np.abs(points).max() <= 0.1
+    assert np.allclose(points, [[0.1, -0.1], [0.1, 0.0], [0.0, -0.1], [0.0, 0.0]], atol=1e-6)
+    assert node._session.clipped == 1
+
+
+def test_an_answer_whose_motion_is_past_is_not_sent(node, monkeypatch):
+    node._on_instruction(String(data="look at the red mug"))
+    show(node, 1)
+    begun(node)
+    late_s = ros.now_s(node) + 0.4  # the chunk lasts 0.4 s
+    monkeypatch.setattr(ros, "now_s", lambda _: late_s)
+    node._policy.answer.release()
+    assert comes(lambda: Fault.POLICY_SLOW in reported(node))
+    assert node.sent == []
+
+
+def test_a_policy_that_hangs_is_reported_from_the_main_thread(node, monkeypatch):
+    """It hung, and its node, alive as could be, said nothing."""
+    node._on_instruction(String(data="look at the red mug"))
+    show(node, 1)
+    begun(node)
+    assert reported(node) == {}
+    later_s = time.monotonic() + 1.5
+    with monkeypatch.context() as clock:
+        clock.setattr(inference.time, "monotonic", lambda: later_s)
+        assert "thinking" in reported(node)[Fault.POLICY_SLOW]
+    node._policy.answer.release()
+    sent(node, 1)
+    assert comes(lambda: reported(node) == {})
+
+
+def test_inference_goes_on_after_the_clock_was_set_back(node, monkeypatch):
+    """The next exposure stayed due an hour ahead: nothing was inferred any more."""
+    node._on_instruction(String(data="look at the red mug"))
+    answers(node, GOOD)
+    sent(node, 1)
+    now_s = ros.now_s
+    monkeypatch.setattr(ros, "now_s", lambda n: now_s(n) - 3600.0)
+    for value in range(2, 12):  # pictures of the time before, which now lie ahead, leave with those that come
+        show(node, value, due=False)
+    begun(node)
+
+
+def test_a_malformed_message_is_dropped_and_said(node):
+    node._on_instruction(String(data="look at the red mug"))
+    picture = ros.image_msg(np.zeros((24, 42, 3), np.uint8), "rgb8", ros.now_s(node), "camera")
+    picture.encoding = "bgr8"
+    node._on_color(picture)
+    assert "bgr8" in node._reason
+    node._on_joint_states(ros.joint_state_msg(g1.HEAD.names, ros.now_s(node), np.array([np.nan, 0.0])))
+    assert "nan" in node._reason
+    answers(node, GOOD)
+    sent(node, 1)

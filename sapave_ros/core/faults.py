@@ -43,6 +43,8 @@ class Fault(Enum):
     CHUNKS_REFUSED = FaultRow("nothing but chunks that had to be refused", Effect.HOLD, "head, arm")
     POLICY_STUCK = FaultRow("the policy sends the same chunk bit for bit", Effect.HOLD, "watchdog")
     POLICY_CHATTERS = FaultRow("the policy reverses itself with every chunk", Effect.HOLD, "watchdog")
+    POLICY_INVALID = FaultRow("the policy answers with numbers that are not finite, or huge", Effect.HOLD, "inference")
+    POLICY_SLOW = FaultRow("the policy hangs, or answers when its motion is past", Effect.HOLD, "inference")
     POLICY_IDLE = FaultRow("told to act, the policy hardly moves: at its goal, or lost", Effect.WARN, "watchdog")
     # The camera.
     CAMERA_REPEATS = FaultRow("new stamps on the same picture", Effect.HOLD, "camera")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import statistics
 import sys
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,14 +16,15 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from sapave_ros import graph, scheduling
-from sapave_ros.core.faults import Fault
 from sapave_ros.core.health import Report
+from sapave_ros.core.inference_health import InferenceHealth
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.core.observation import ObservationBuilder, ObservationParameters
 from sapave_ros.nodes import ros
 from sapave_ros.parameters import parameter
 from sapave_ros.policy.manifest import SHIPPED
 from sapave_ros.policy.onnx_policy import OnnxPolicy, PolicyOutput
+from sapave_ros.policy.output import OutputError
 from sapave_ros.policy.session import PolicySession, SessionParameters
 from sapave_ros.share import share_path
 from sapave_ros.types import Observation
@@ -64,7 +67,7 @@ class InferenceNode(Node):
         kinematics = Kinematics.from_urdf()
         self._builder = ObservationBuilder(kinematics.camera_in_torso, ros.parameters(self, ObservationParameters))
         # Half a frame of tolerance: a period that is a whole number of frames must not slip to the next frame.
-        self._period_s = 1.0 / use.rate_hz - 0.5 / graph.CAMERA_HZ
+        self._rate_hz, self._period_s = use.rate_hz, 1.0 / use.rate_hz - 0.5 / graph.CAMERA_HZ
         self._due_stamp_s = -np.inf
 
         self._instruction = ""
@@ -75,6 +78,7 @@ class InferenceNode(Node):
         self._reason = "no instruction"
         self._published = self._reported = self._silent_reports = 0
         self._timing = _Timing()
+        self._health = InferenceHealth()
 
         self._head = ros.publisher(self, graph.stream(graph.HEAD_INCREMENTS))
         self._arms = ros.publisher(self, graph.stream(graph.ARM_INCREMENTS))
@@ -101,24 +105,28 @@ class InferenceNode(Node):
 
     def _on_color(self, msg: Any) -> None:
         if self._instruction:
-            self._builder.add_color(ros.stamp_s(msg.header.stamp), ros.image_array(msg))
-            self._offer()
+            self._collect(msg, lambda stamp_s: self._builder.add_color(stamp_s, ros.image_array(msg)))
 
     def _on_depth(self, msg: Any) -> None:
         if self._instruction:
-            self._builder.add_depth(ros.stamp_s(msg.header.stamp), ros.image_array(msg))
-            self._offer()
+            self._collect(msg, lambda stamp_s: self._builder.add_depth(stamp_s, ros.image_array(msg)))
 
     def _on_camera_info(self, msg: Any) -> None:
         if self._instruction:
-            self._builder.add_intrinsics(ros.stamp_s(msg.header.stamp), np.asarray(msg.k, dtype=float).reshape(3, 3))
-            self._offer()
+            k = np.asarray(msg.k, dtype=float).reshape(3, 3)
+            self._collect(msg, lambda stamp_s: self._builder.add_intrinsics(stamp_s, k))
 
     def _on_joint_states(self, msg: Any) -> None:
+        # Also without an instruction: the first picture after it is older than the next joints.
+        self._collect(msg, lambda stamp_s: self._builder.joints.add(msg.name, stamp_s, np.asarray(msg.position)))
+
+    def _collect(self, msg: Any, add: Callable[[float], None]) -> None:
+        """Adds what a message brings, by its stamp. What is malformed is dropped and said: others go on."""
         try:
-            self._builder.joints.add(msg.name, ros.stamp_s(msg.header.stamp), np.asarray(msg.position))
+            add(ros.stamp_s(msg.header.stamp))
         except ValueError as error:
-            self.get_logger().warning(f"{graph.JOINT_STATES} dropped: {error}", throttle_duration_sec=2.0)
+            self._reason = f"{type(msg).__name__} dropped: {error}"
+            self.get_logger().warning(self._reason, throttle_duration_sec=2.0)
             return
         if self._instruction:
             self._offer()
@@ -134,19 +142,24 @@ class InferenceNode(Node):
             self._instruction = instruction
             self._observation = None
             self._session.reset()
+            self._health.restart()
             self._due_stamp_s = -np.inf
         self._reason = "waiting for a picture" if instruction else "no instruction"
         self.get_logger().info(f"instruction: {instruction!r}")
 
     def _offer(self) -> None:
         """Puts the newest complete observation into the mailbox, if one is due."""
-        observation = self._builder.take(ros.now_s(self), self._instruction, self._due_stamp_s)
+        now_s = ros.now_s(self)
+        if self._due_stamp_s > now_s + 1.0 / self._rate_hz:  # the clock has been set back
+            self._due_stamp_s = -np.inf
+        observation = self._builder.take(now_s, self._instruction, self._due_stamp_s)
         if isinstance(observation, str):
             self._reason = observation
             return
         self._due_stamp_s = observation.stamp_s + self._period_s
         with self._mail:
             self._observation = observation
+            self._health.offered(time.monotonic())
             self._mail.notify()
 
     def _work(self) -> None:
@@ -158,24 +171,46 @@ class InferenceNode(Node):
                     if self._closing:
                         return
                     observation, self._observation = self._observation, None
+                    self._health.begun(time.monotonic())
                 assert observation is not None
-                output = self._session.infer(observation)
+                answer = self._infer(observation)
                 with self._mail:
                     # The person has said something else meanwhile: this answers the old question.
                     if observation.instruction != self._instruction:
                         self._session.reset()
-                        continue
-                    self._publish(observation, output)
+                        self._health.answered()
+                    elif isinstance(answer, str):
+                        self._reason = answer
+                        self._health.answered_nonsense(answer)
+                    else:
+                        self._publish(observation, answer)
         except Exception as error:  # ends the process: a policy that cannot infer must not look alive
             self._failed = f"inference failed: {type(error).__name__}: {error}"
 
+    def _infer(self, observation: Observation) -> PolicyOutput | str:
+        """The policy's answer, or why it must not go out."""
+        try:
+            return self._session.infer(observation)
+        except OutputError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=2.0)
+            return str(error)
+
     def _publish(self, observation: Observation, output: PolicyOutput) -> None:
-        if output.head is not None:
-            self._head.publish(ros.chunk_to_msg(output.head))
-        if output.other is not None:
-            self._arms.publish(ros.chunk_to_msg(output.other))
         delay_s = ros.now_s(self) - observation.stamp_s
         self._session.delivered(delay_s)
+        chunks = [
+            (publisher, chunk)
+            for publisher, chunk in ((self._head, output.head), (self._arms, output.other))
+            if chunk is not None
+        ]
+        horizon_s = min((chunk.end_s - chunk.stamp_s for _, chunk in chunks), default=np.inf)
+        if delay_s >= horizon_s:
+            self._health.answered_too_late(delay_s, horizon_s)
+            return
+        messages = [(publisher, ros.chunk_to_msg(chunk)) for publisher, chunk in chunks]
+        for publisher, msg in messages:
+            publisher.publish(msg)
+        self._health.answered()
         self._timing.exposure_to_increments.append(delay_s * 1e3)
         self._timing.model.append(output.timings.model_s * 1e3)
         self._timing.preprocess.append(output.timings.preprocess_s * 1e3)
@@ -183,16 +218,16 @@ class InferenceNode(Node):
         heat = np.clip(output.grounding * 255, 0, 255).astype(np.uint8)
         self._grounding.publish(ros.image_msg(heat, "mono8", observation.stamp_s, "camera_color_optical_frame"))
 
-    def findings(self) -> dict[Fault, str]:
-        """What is wrong with the policy."""
-        return {}
-
     def _report(self) -> None:
-        self._reports.publish(ros.report_to_msg(Report(self.get_name(), self.findings())))
+        """From the main thread, which tells of a worker that hangs."""
+        findings = self._health.findings(time.monotonic())
+        self._reports.publish(ros.report_to_msg(Report(self.get_name(), findings)))
 
     def _publish_diagnostics(self) -> None:
         timing = self._timing
         values: dict[str, object] = {"instruction": self._instruction, "chunks": self._published}
+        values["clipped"] = self._session.clipped
+        values["invalid"], values["expired"] = self._health.invalid, self._health.expired
         values["provider"] = self._policy.providers[0]
         for name, series in (
             ("model_ms", timing.model),

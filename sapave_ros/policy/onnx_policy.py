@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sapave_ros.policy import manifest as contract
 from sapave_ros.policy.manifest import Manifest, ManifestError
+from sapave_ros.policy.output import finite
 from sapave_ros.policy.preprocess import Preprocessor
 from sapave_ros.types import ActionChunk, Floats, Observation
 
@@ -138,8 +139,8 @@ class OnnxPolicy:
         """One inference.
 
         noise: a seed, or arrays (k, n) by head: the same noise gives the same chunk. previous: by head, what
-        to continue. Raises ValueError on a malformed observation, and if the model answers with a number
-        that is not finite.
+        to continue. Raises ValueError on a malformed observation, and OutputError if the model answers with a
+        number that is not finite.
         """
         start_s = time.perf_counter()
         feeds = self._preprocess(observation)
@@ -158,8 +159,7 @@ class OnnxPolicy:
         out = dict(zip(self._outputs, self._session.run(self._outputs, feeds)))
         done_s = time.perf_counter()
         for name, value in out.items():
-            if not np.isfinite(value).all():
-                raise ValueError(f"model output {name}: has a number that is not finite")
+            finite(name, value)
         return PolicyOutput(
             head=self._chunk("head", out["head"], observation.stamp_s),
             other=self._chunk("other", out["other"], observation.stamp_s),

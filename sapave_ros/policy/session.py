@@ -1,4 +1,4 @@
-"""A policy over time: which noise, and how the next chunk continues the last one.
+"""A policy over time: which noise, how the next chunk continues the last one, and what of it may go out.
 
 The inference node and the lockstep benchmark both run this, so that what is scored is what is deployed.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sapave_ros.parameters import parameter
 from sapave_ros.policy.manifest import Manifest
 from sapave_ros.policy.onnx_policy import PolicyOutput, PreviousChunk, prefix_weights, resample
+from sapave_ros.policy.output import bounded, finite
 from sapave_ros.types import ActionChunk, Observation
 
 
@@ -42,9 +43,13 @@ class SessionParameters:
 
 
 class PolicySession:
-    """Runs a policy picture after picture under one instruction."""
+    """Runs a policy picture after picture under one instruction.
+
+    clipped: chunks so far that overshot what was seen in training, and were clipped to it.
+    """
 
     def __init__(self, policy: Policy, parameters: SessionParameters) -> None:
+        self.clipped = 0
         self._policy = policy
         self._parameters = parameters
         self._previous: dict[str, ActionChunk] = {}
@@ -60,12 +65,22 @@ class PolicySession:
         self._delays_s.append(delay_s)
 
     def infer(self, observation: Observation) -> PolicyOutput:
-        """One inference; see `OnnxPolicy.infer`."""
-        output = self._policy.infer(observation, self._parameters.noise_seed, self._continuation(observation.stamp_s))
+        """One inference, checked and clipped; see `OnnxPolicy.infer`. After an OutputError nothing is continued."""
+        continuation, self._previous = self._continuation(observation.stamp_s), {}
+        output = self._policy.infer(observation, self._parameters.noise_seed, continuation)
+        finite("grounding", output.grounding)
+        output = replace(output, head=self._checked("head", output.head), other=self._checked("other", output.other))
         self._previous = {
             head: chunk for head, chunk in (("head", output.head), ("other", output.other)) if chunk is not None
         }
         return output
+
+    def _checked(self, head: str, chunk: ActionChunk | None) -> ActionChunk | None:
+        if chunk is None:
+            return None
+        inside = bounded(head, chunk, self._policy.manifest.bound_rad(head))
+        self.clipped += inside is not chunk
+        return inside
 
     def _continuation(self, stamp_s: float) -> dict[str, PreviousChunk] | None:
         if self._parameters.chunking == "plain":
