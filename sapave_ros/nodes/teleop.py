@@ -1,40 +1,118 @@
-"""Process `teleop`: a person's joystick to increments, group by group, in place of the policy."""
+"""Process `teleop`: a person's joystick to increments, group by group, in place of the policy.
+
+What each button and stick does stands in `config/teleop.yaml`. In short: hold the deadman (L1) and press Y for the head
+or X for the arms, and again to give back; A passes the sticks on, B changes how a hand moves; select stops everything.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from functools import partial
+from pathlib import Path
 
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
+from sensor_msgs.msg import JointState, Joy
 
-from sapave_ros import graph
+from sapave_ros import g1, graph
+from sapave_ros.core import pads
+from sapave_ros.core.hand_ik import HandIk, NoPinocchio
 from sapave_ros.core.health import Report
-from sapave_ros.nodes.ros import publisher, report_to_msg, run, takeover_to_msg
-from sapave_ros.types import Takeover
+from sapave_ros.core.jog import COMMAND_STALE_AFTER_S, Jog, chunk
+from sapave_ros.core.teleop import Teleop, TeleopParameters
+from sapave_ros.nodes import ros
+from sapave_ros.types import Floats, Grip, Permit
 
 
 class TeleopNode(Node):
-    """Says that nobody has taken anything."""
+    """See the module. One thread: whoever lets go is heard before anything else is published."""
 
     def __init__(self) -> None:
         super().__init__("teleop")
-        self._takeover = publisher(self, graph.stream(graph.TAKEOVER))
-        self._reports = publisher(self, graph.stream(graph.HEALTH))
+        config = ros.parameters(self, TeleopParameters)
+        file = Path(config.pads_file) if config.pads_file else None
+        self._pads = {graph.JOY: pads.load(config.pad, file), graph.REMOTE: pads.load(pads.REMOTE, file)}
+        self._teleop = Teleop(config)
+        self._without_ik = ""
+        try:
+            ik: HandIk | None = HandIk(config.velocity_share)
+        except NoPinocchio as error:
+            ik, self._without_ik = None, f"hands move joint by joint alone: {error}"
+            self.get_logger().error(self._without_ik)
+        self._jog = Jog(config, ik)
+        self._permit: Permit | None = None
+        self._commanded: tuple[float, Floats] | None = None
+        self._joystick_seen = False
+        self._remark = ""
+
+        self._takeover = ros.publisher(self, graph.stream(graph.TAKEOVER))
+        self._head = ros.publisher(self, graph.stream(graph.TELEOP_HEAD_INCREMENTS))
+        self._arms = ros.publisher(self, graph.stream(graph.TELEOP_ARM_INCREMENTS))
+        self._reports = ros.publisher(self, graph.stream(graph.HEALTH))
+        self._diagnostics = ros.publisher(self, graph.stream(graph.DIAGNOSTICS))
+        ros.subscribe(self, graph.stream(graph.PERMIT), self._on_permit)
+        ros.subscribe(self, graph.stream(graph.ARM_COMMAND), self._on_command)
+        for topic in self._pads:
+            ros.subscribe(self, graph.stream(topic), partial(self._on_joy, topic))
         self.create_timer(1.0 / graph.TELEOP_HZ, self._tick)
         self.create_timer(1.0 / graph.HEALTH_HZ, self._report)
+        self.create_timer(1.0, self._publish_diagnostics)
+
+    def _on_joy(self, topic: str, msg: Joy) -> None:
+        self._joystick_seen = self._joystick_seen or topic == graph.JOY
+        if self._joystick_seen and topic != graph.JOY:
+            return
+        before = self._teleop.urgent
+        self._teleop.hear(self._pads[topic], msg.axes, msg.buttons, time.monotonic(), ros.stamp_s(msg.header.stamp))
+        if self._teleop.urgent != before:
+            self._tick()  # a hand that lets go does not wait for the next tick
+
+    def _on_permit(self, msg: DiagnosticStatus) -> None:
+        self._permit = ros.permit_from_msg(msg, time.monotonic())
+
+    def _on_command(self, msg: JointState) -> None:
+        positions = dict(zip(msg.name, msg.position, strict=False))
+        if all(name in positions for name in g1.OTHER.names):
+            commanded = np.array([positions[name] for name in g1.OTHER.names])
+            if np.isfinite(commanded).all():
+                self._commanded = (time.monotonic(), commanded)
 
     def _tick(self) -> None:
-        self._takeover.publish(takeover_to_msg(Takeover(time.monotonic())))
+        now_s = time.monotonic()
+        self._teleop.permit(self._permit, now_s)
+        takeover, wish = self._teleop.update(now_s)
+        commanded = self._commanded
+        known = commanded[1] if commanded and now_s - commanded[0] <= COMMAND_STALE_AFTER_S else None
+        head, arms = self._jog.head(wish), self._jog.arms(wish, known)
+        self._takeover.publish(ros.takeover_to_msg(takeover))
+        stamp_s = ros.now_s(self)
+        if takeover.head is Grip.MOVE:
+            self._head.publish(ros.chunk_to_msg(chunk(stamp_s, g1.HEAD.names, head)))
+        if takeover.arms is Grip.MOVE:
+            self._arms.publish(ros.chunk_to_msg(chunk(stamp_s, g1.OTHER.names, arms)))
+        remark = self._teleop.remark
+        if remark != self._remark:
+            self._remark = remark
+            self.get_logger().info(remark)
 
     def _report(self) -> None:
-        self._reports.publish(report_to_msg(Report(self.get_name(), {})))
+        self._reports.publish(ros.report_to_msg(Report(self.get_name(), self._teleop.findings())))
+
+    def _publish_diagnostics(self) -> None:
+        values = self._teleop.said(time.monotonic())
+        findings = self._teleop.findings()
+        message = "; ".join(filter(None, (*findings.values(), self._without_ik))) or str(values["remark"])
+        level = DiagnosticStatus.WARN if findings or self._without_ik else DiagnosticStatus.OK
+        self._diagnostics.publish(ros.diagnostics(self, ros.status("sapave/teleop", level, message, values)))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is held here: silence of this node is a lost stream, and the robot holds."""
 
 
 def main() -> int:
-    return run("teleop", TeleopNode, control=True)
+    return ros.run("teleop", TeleopNode, control=True)
 
 
 if __name__ == "__main__":
