@@ -16,12 +16,13 @@ Judge = Callable[[Any, Any], Outcome]
 class Probe:
     """function: `module:name` under `doctor.probe`. facts: what it returns. needs: node whose parameters it reads.
 
-    timeout_s: after which it counts as failed [s]. sim_only: in simulation alone.
+    timeout_s: after which it counts as failed [s]; each takes a second or two, and more on an overloaded machine.
+    sim_only: in simulation alone.
     """
 
     function: str
     facts: type
-    timeout_s: float = 10.0
+    timeout_s: float = 20.0
     needs: str = ""
     sim_only: bool = False
 
@@ -37,17 +38,17 @@ class Check:
 
 
 PROBES: dict[str, Probe] = {
-    "software": Probe("software:software", software.SoftwareFacts, 20.0),
-    "parameters": Probe("software:parameters", software.ParameterFacts, 20.0),
+    "software": Probe("software:software", software.SoftwareFacts, 40.0),
+    "parameters": Probe("software:parameters", software.ParameterFacts, 40.0),
     "share": Probe("software:share", software.ShareFacts),
     "graphics": Probe("software:graphics", software.GraphicsFacts, sim_only=True),
     "environment": Probe("ros:environment", ros.EnvironmentFacts),
     "graph": Probe("ros:nodes", ros.GraphFacts),
     "network": Probe("network:network", network.NetworkFacts, needs="arm"),
-    "robot": Probe("robot:robot", robot.RobotFacts, 15.0, needs="arm"),
-    "neck": Probe("neck:neck", neck.NeckFacts, 15.0, needs="head"),
+    "robot": Probe("robot:robot", robot.RobotFacts, 40.0, needs="arm"),
+    "neck": Probe("neck:neck", neck.NeckFacts, 30.0, needs="head"),
     "camera": Probe("camera:camera", camera.CameraFacts, needs="camera"),
-    "policy": Probe("policy:policy", policy.PolicyFacts, 30.0, needs="inference"),
+    "policy": Probe("policy:policy", policy.PolicyFacts, 40.0, needs="inference"),
     "machine": Probe("machine:machine", machine.MachineFacts),
 }
 

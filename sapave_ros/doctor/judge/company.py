@@ -57,7 +57,7 @@ def motion_service(settings: Settings, facts: RobotFacts) -> Outcome:
             "the motion service is released (debug mode): rt/arm_sdk moves nothing",
             "restart the robot, or MotionSwitcherClient().SelectMode('ai'), then " + REGULAR,
         )
-    if fsm is None:
+    if fsm is None or not fsm.isdecimal():
         code = facts.fsm[0] if facts.fsm else "none"
         return wrong(
             f"the motion service does not answer (GetFsmId: code {code})", f"restart the robot, then {REGULAR}"
@@ -89,12 +89,16 @@ def writers(settings: Settings, facts: RobotFacts) -> Outcome:
         return skipped("DDS was not opened", "mend 'robot state' above")
     commanding = [w for w in facts.writers if not w[0].endswith(("state", "state/l"))]
     strangers = [w for w in commanding if not (w[2] and w[2] in facts.ours)]
+    twice = sorted({w[0] for w in commanding if w not in strangers and sum(v[0] == w[0] for v in commanding) > 1})
     own = sorted({f"{w[0]} (process {w[2]})" for w in commanding if w not in strangers})
     motion = [w for w in strangers if w[0] == "rt/lowcmd"]
     beside = [w for w in strangers if w[0] != "rt/lowcmd"]
     if beside or len(motion) > 1:
         who = joined(f"{w[0]} by {_process(w)}" for w in beside or motion)
         return wrong(f"other writers: {who}", "stop those programs; one writer per actuator")
+    if twice:
+        who = joined(f"{w[0]} by {_process(w)}" for w in commanding if w[0] in twice)
+        return wrong(f"two of our own: {who}", "kill the older one, which an earlier run left behind")
     if motion:
         return warning(
             f"rt/lowcmd by {_process(motion[0])}: the robot's own controller, or a program beside it",

@@ -18,7 +18,7 @@ from sapave_ros.doctor.settings import Settings
 from sapave_ros.drivers.unitree import clean_environment
 
 LISTEN_S = 2.0
-TIMEOUT_S = 12.0
+TIMEOUT_S = 30.0
 
 
 def robot(settings: Settings) -> RobotFacts:
@@ -52,7 +52,7 @@ def robot(settings: Settings) -> RobotFacts:
     heard["ours"] = [
         w[2]
         for w in heard.get("writers") or []
-        if "unitree_process.py" in command_line(w[2]) and w[1] == os.uname().nodename
+        if w[1] == os.uname().nodename and "sapave_ros/drivers/unitree_" in command_line(w[2])
     ]
     known = {f.name for f in dataclasses.fields(RobotFacts)}
     return RobotFacts(**{k: v for k, v in heard.items() if k in known})
