@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -114,3 +115,38 @@ def test_a_state_reader_that_fails(process) -> None:
     assert process.run() == 1
     ends_handed_back(process._arms.weights)
     os.close(process.pipe)
+
+
+def test_a_parent_that_is_gone_while_somebody_else_holds_its_pipe(process) -> None:
+    send(process)
+    process.os.getppid = lambda: 1
+    assert process.run() == 0
+    ends_handed_back(process._arms.weights)
+    os.close(process.pipe)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_end(process, number) -> None:
+    send(process)
+    process.stop(number, None)
+    assert process.run() == 0
+    ends_handed_back(process._arms.weights)
+    os.close(process.pipe)
+
+
+def test_a_guard_never_believes_in_less_weight_than_the_robot_may_have(process) -> None:
+    """Killed between a write and its book-keeping, a process must not look as if it had nothing to hand back."""
+    told, write = [], process._arms.write
+
+    def watched(data: bytes) -> None:
+        told.append(float(process._board.status["weight"]))
+        assert process._board.frame.read()[1] == data
+        write(data)
+
+    process._arms.write = watched
+    send(process)
+    os.close(process.pipe)
+    assert process.run() == 0
+    sent = np.array(process._arms.weights)
+    assert np.all(np.array(told) >= sent - 1e-7)
+    assert process._board.status["weight"] == 0.0
