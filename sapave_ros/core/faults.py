@@ -52,6 +52,8 @@ class Fault(Enum):
     DEPTH_LOST = FaultRow("hardly a pixel has depth", Effect.HOLD, "camera")
     # The arms.
     BODY_UNKNOWN = FaultRow("not a body that may be moved: variant, or a joint without a position", Effect.STOP, "arm")
+    ROBOT_STATES = FaultRow("the robot's states repeat, or begin anew: it hangs or restarted", Effect.STOP, "arm")
+    GUARD_LOST = FaultRow("nobody is left who hands the arms back if the SDK process dies", Effect.HOLD, "arm")
     MOTOR_LOST = FaultRow("a motor of the arms is off while we have it", Effect.STOP, "arm")
     MOTOR_ERROR = FaultRow("a motor of the arms reports an error", Effect.STOP, "arm")
     MOTOR_HOT = FaultRow("a motor of the arms is too hot", Effect.STOP, "arm")

@@ -98,9 +98,13 @@ class ArmNode(ControlNode):
         body = self._driver.body_state()
         if body is not None and decode(body.remote).stop:
             findings[Fault.STOP_BY_REMOTE] = Fault.STOP_BY_REMOTE.row.meaning
-        foreign = self._driver.foreign_writer()
-        if foreign:
-            findings[Fault.SECOND_WRITER] = foreign
+        for fault, detail in (
+            (Fault.SECOND_WRITER, self._driver.foreign_writer()),
+            (Fault.ROBOT_STATES, self._driver.state_fault()),
+            (Fault.GUARD_LOST, "" if self._driver.guarded else Fault.GUARD_LOST.row.meaning),
+        ):
+            if detail:
+                findings[fault] = detail
         return findings
 
     def numbers(self) -> dict[str, object]:
@@ -118,6 +122,8 @@ class ArmNode(ControlNode):
             "holds_of_sdk_process": statistics.holds,
             "state_frames": statistics.state_frames,
             "state_crc_errors": statistics.state_crc_errors,
+            "state_hz": statistics.state_hz,
+            "hand_state_hz": statistics.hand_state_hz,
             "setpoints_refused": statistics.refused,
         }
 
