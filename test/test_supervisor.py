@@ -1,131 +1,114 @@
-"""The state machine: the whole table, and the laws that no row may break."""
+"""The table of states: every event in every state, and the laws that no row may break."""
 
 from __future__ import annotations
+
+import itertools
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sapave_ros.core.health import watches_of_table
-from sapave_ros.core.supervisor import BLIND_AFTER_S, MODES, TABLE, Event, State, Supervisor
+from sapave_ros.core.supervisor import MODES, NO_STOP, REFUSED, RESET_FIRST, TABLE, Event, State, Supervisor, after
 from sapave_ros.types import Mode
 
-ALL = [(s, e) for s in State for e in Event]
+MAY_MOVE = {State.ACTIVE, State.TELEOP}
+REQUESTS = {Event.ARM, Event.DISARM, Event.RESET}
+ALL = list(itertools.product(State, Event))
 
 
-def ready() -> Supervisor:
+def in_state(state: State) -> Supervisor:
     supervisor = Supervisor(0.0)
-    supervisor.watch("", 1.0)
+    supervisor.state = state
     return supervisor
 
 
 @pytest.mark.parametrize(("state", "event"), ALL, ids=[f"{s.name}-{e.name}" for s, e in ALL])
-def test_every_event_has_a_row_in_every_state(state, event) -> None:
-    row = TABLE[state, event]
-    assert not row.refused or row.next is state  # who is refused changes nothing
-    if event is Event.ESTOP:
-        assert row.next is State.ESTOP
+def test_every_event_has_an_outcome_in_every_state(state, event) -> None:
+    assert set(TABLE) == set(Event)
+    assert len(TABLE[event]) == len(State)
+    supervisor = in_state(state)
+    said = supervisor.update([(event, "because")], 7.0)
+    following = after(state, event)
+    assert supervisor.state is following
+    if following is state:
+        assert said == []
+        assert (supervisor.reason, supervisor.since_s) == ("just started", 0.0)
+    else:
+        assert said == [f"{state.name} -> {following.name}: because"]
+        assert (supervisor.reason, supervisor.since_s) == ("because", 7.0)
+
+
+@pytest.mark.parametrize(("state", "event"), ALL, ids=[f"{s.name}-{e.name}" for s, e in ALL])
+def test_no_row_breaks_the_laws(state, event) -> None:
+    following = after(state, event)
+    if following in MAY_MOVE and state not in MAY_MOVE:
+        assert event in (Event.ARM, Event.RECOVERED)
+        assert following is State.ACTIVE
+    if event is Event.RECOVERED and following is not state:
+        assert state is State.HOLD, "only what held goes on by itself"
+    if State.TELEOP in (state, following) and following is not state and following in MAY_MOVE:
+        assert (state, event, following) in {
+            (State.ACTIVE, Event.TAKE, State.TELEOP),
+            (State.TELEOP, Event.GIVE_BACK, State.ACTIVE),
+        }
+    if event in (Event.TAKE, Event.GIVE_BACK) and state not in MAY_MOVE:
+        assert following is state
+    if event is Event.STOP:
+        assert following is State.ESTOP
     if state is State.ESTOP and event is not Event.RESET:
-        assert row.next is State.ESTOP  # latched
-    if row.next is State.ACTIVE and state is not State.ACTIVE:
-        assert event is Event.ARM  # only a person starts motion
+        assert following is State.ESTOP, "latched"
+    if event is Event.RESET and state is State.ESTOP:
+        assert following is State.STANDBY, "a reset alone moves nothing"
+    if event in (Event.DANGER, Event.TROUBLE) and state in MAY_MOVE:
+        assert following in (State.ESTOP, State.HOLD) and following not in MAY_MOVE
     if event is Event.DISARM and state is not State.ESTOP:
-        assert row.next is State.STANDBY
+        assert following is State.STANDBY
+    if following is State.STARTING:
+        assert state is State.STARTING, "a start is once"
+
+
+@pytest.mark.parametrize(("state", "event"), [(s, e) for s, e in ALL if e in REQUESTS])
+def test_a_request_without_effect_has_a_reason_or_is_fulfilled_already(state, event) -> None:
+    fulfilled = {Event.ARM: MAY_MOVE, Event.DISARM: {State.STANDBY}, Event.RESET: set()}[event]
+    changes = after(state, event) is not state
+    assert ((state, event) in REFUSED) == (not changes and state not in fulfilled)
+    if (state, event) in REFUSED:
+        assert REFUSED[state, event]
+    assert REFUSED.get((State.HOLD, Event.RESET)) == NO_STOP
+    assert REFUSED.get((State.ESTOP, Event.ARM)) == RESET_FIRST
+
+
+def test_only_requests_are_refused() -> None:
+    assert {event for _, event in REFUSED} <= REQUESTS
 
 
 @pytest.mark.parametrize("state", State)
-def test_only_active_allows_motion(state) -> None:
-    assert (Mode.MOVE in MODES[state]) is (state is State.ACTIVE)
-    assert MODES[State.ESTOP] == (Mode.DAMP, Mode.DAMP)
-    assert MODES[State.STANDBY][1] is Mode.RELEASE
+def test_what_each_state_permits(state) -> None:
+    assert set(MODES) == set(State)
+    assert (Mode.MOVE in MODES[state]) is (state in MAY_MOVE)
+    assert (Mode.DAMP in MODES[state]) is (state is State.ESTOP)
+    assert (Mode.RELEASE in MODES[state]) is (state is State.STANDBY), (
+        "arms go back to the robot where nothing is wrong"
+    )
 
 
-@given(events=st.lists(st.sampled_from([*Event, "released", "stale"]), max_size=40))
-def test_motion_needs_arm_fresh_streams_and_a_released_stop(events) -> None:
-    supervisor, stale, pressed = Supervisor(0.0), True, False
-    for i, event in enumerate(events):
-        before = supervisor.state
-        if event in (Event.FRESH, Event.STALE):
-            stale = event is Event.STALE
-            supervisor.watch("camera never seen" if stale else "", float(i))
-        elif event is Event.ESTOP:
-            pressed = True
-            supervisor.estop(True, float(i))
-        elif event == "released":
-            pressed = False
-            supervisor.estop(False, float(i))
-        elif isinstance(event, Event):
-            supervisor.request(event, float(i))
-        if supervisor.state is State.ACTIVE:
-            assert not stale
-            assert before is State.ACTIVE or event is Event.ARM
-        if pressed:
-            assert supervisor.state is State.ESTOP
-        if supervisor.state is not before:
-            assert supervisor.reason
+@given(st.lists(st.lists(st.tuples(st.sampled_from(Event), st.text(min_size=1)), max_size=4), max_size=20))
+def test_events_apply_in_order_and_each_transition_is_said(batches) -> None:
+    supervisor, state = Supervisor(0.0), State.STARTING
+    for i, batch in enumerate(batches):
+        expected = []
+        for event, reason in batch:
+            if after(state, event) is not state:
+                expected.append(f"{state.name} -> {after(state, event).name}: {reason}")
+                state = after(state, event)
+        assert supervisor.update(batch, float(i)) == expected
+        assert supervisor.state is state
+        assert supervisor.reason
+        if expected:
             assert supervisor.since_s == float(i)
 
 
-def test_arm_is_refused_with_the_name_of_what_is_missing() -> None:
-    supervisor = ready()
-    supervisor.watch("/camera/color/camera_info 0.52 s old, at most 0.3 s", 2.0)
-    done, text = supervisor.request(Event.ARM, 2.0)
-    assert not done
-    assert "camera_info 0.52 s old" in text
-    assert supervisor.state is State.STANDBY
-
-
-def test_boots_without_permission_and_before_all_has_reported() -> None:
-    supervisor = Supervisor(0.0)
-    assert Mode.MOVE not in supervisor.modes
-    done, text = supervisor.request(Event.ARM, 0.0)
-    assert not done
-    assert "reported" in text
-
-
-def test_a_lost_stream_holds_and_its_return_does_not_resume() -> None:
-    supervisor = ready()
-    assert supervisor.request(Event.ARM, 1.0)[0]
-    supervisor.watch("/joint_states (arms) 0.21 s old", 2.0)
-    assert supervisor.state is State.HOLD
-    assert "arms" in supervisor.reason
-    supervisor.watch("", 3.0)
-    assert supervisor.state is State.HOLD
-    assert supervisor.request(Event.ARM, 4.0)[0]
-    assert supervisor.state is State.ACTIVE
-
-
-def test_a_watchdog_that_stood_still_does_not_resume() -> None:
-    """Stopped for seconds while ACTIVE, it came back, found everything fresh and gave the permit again by itself."""
-    supervisor = ready()
-    assert supervisor.request(Event.ARM, 1.0)[0]
-    now_s = 1.0
-    for gap_s in (0.02, 0.1, BLIND_AFTER_S - 0.01, 0.02):
-        now_s += gap_s
-        supervisor.watch("", now_s)
-        assert supervisor.state is State.ACTIVE
-    supervisor.watch("", now_s + 5.0)
-    assert supervisor.state is State.HOLD
-    assert "stood still for 5.00 s" in supervisor.reason
-    supervisor.watch("", now_s + 5.02)
-    assert supervisor.state is State.HOLD
-    assert supervisor.request(Event.ARM, now_s + 5.02)[0]
-
-
-def test_no_stream_may_go_stale_sooner_than_the_watchdog_counts_as_blind() -> None:
-    assert min(w.stale_after_s for w in watches_of_table()) >= BLIND_AFTER_S
-
-
-def test_estop_is_latched_until_released_and_reset() -> None:
-    supervisor = ready()
-    supervisor.request(Event.ARM, 1.0)
-    supervisor.estop(True, 2.0)
-    assert supervisor.modes == (Mode.DAMP, Mode.DAMP)
-    assert not supervisor.request(Event.ARM, 3.0)[0]
-    done, text = supervisor.request(Event.RESET, 3.0)
-    assert not done
-    assert "still pressed" in text
-    supervisor.estop(False, 4.0)
-    assert supervisor.state is State.ESTOP
-    assert supervisor.request(Event.RESET, 5.0)[0]
-    assert supervisor.state is State.STANDBY
+def test_boots_without_permission() -> None:
+    assert Supervisor(3.0).state is State.STARTING
+    assert Supervisor(3.0).since_s == 3.0
+    assert MODES[State.STARTING] == (Mode.HOLD, Mode.HOLD)

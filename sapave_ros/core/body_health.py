@@ -84,8 +84,9 @@ class BodyHealth:
                 found[fault] = f"{part} of {g1.ARMS.names[i]} at {value} °C, at most {bounds[j]:g}"
                 break
         volts = body.voltage[_MOTORS]
-        if KNOWN_V < volts.min() < EMPTY_V:
-            found[Fault.VOLTAGE_LOW] = f"{volts.min():.1f} V, at least {EMPTY_V:g}"
+        lowest = min(volts[volts > KNOWN_V], default=EMPTY_V)
+        if lowest < EMPTY_V:
+            found[Fault.VOLTAGE_LOW] = f"{lowest:.1f} V, at least {EMPTY_V:g}"
         try:
             tilt = tilt_rad(body.imu_quaternion)
         except ValueError as error:

@@ -25,6 +25,9 @@ STAMP_AHEAD_S = 0.05
 STAMP_SLACK_S = 0.2
 """A stamp may be this much older than the stream's bound [s]: exposure, transport and a busy computer."""
 
+STAMP_SHOWS_S = 0.5
+"""How long a wrong stamp is told [s]: one among good ones, which came between two looks, is seen all the same."""
+
 
 @dataclass
 class Watch:
@@ -32,7 +35,7 @@ class Watch:
 
     stale_after_s: age [s] at which it counts as lost. rate_hz: of the table, None where there is none to keep.
     required: whether it is needed now. required_since_s: since when, for what is needed only at times: it gets
-    `stale_after_s` to begin. stamp_age_s: how old the newest message said to be when it came [s].
+    `stale_after_s` to begin. misstamped: when the newest message with a wrong stamp came, and its age by that [s].
     """
 
     key: str
@@ -41,7 +44,13 @@ class Watch:
     required: bool = True
     required_since_s: float | None = None
     received_s: deque[float] = field(default_factory=lambda: deque(maxlen=RATE_WINDOW))
-    stamp_age_s: float = 0.0
+    misstamped: tuple[float, float] | None = None
+
+    def add(self, now_s: float, stamp_age_s: float) -> None:
+        """A message came in, which says to be `stamp_age_s` old."""
+        self.received_s.append(now_s)
+        if not -STAMP_AHEAD_S <= stamp_age_s <= self.stale_after_s + STAMP_SLACK_S:
+            self.misstamped = (now_s, stamp_age_s)
 
     def age_s(self, now_s: float) -> float:
         """Since the last message [s]; infinite before the first."""
@@ -62,8 +71,11 @@ class Watch:
             return False
         return now_s - self.received_s[0] > RATE_SPAN_S and self.rate_hz(now_s) < SLOW_SHARE * self.nominal_hz
 
-    def misstamped(self) -> bool:
-        return self.required and not -STAMP_AHEAD_S <= self.stamp_age_s <= self.stale_after_s + STAMP_SLACK_S
+    def wrong_stamp_age_s(self, now_s: float) -> float | None:
+        """The age that a message of late said to have, where that cannot be; else None."""
+        if not self.required or self.misstamped is None or now_s - self.misstamped[0] > STAMP_SHOWS_S:
+            return None
+        return self.misstamped[1]
 
 
 @dataclass(frozen=True)
@@ -113,9 +125,7 @@ class Health:
 
         KeyError where that is not watched.
         """
-        watch = self.watches[key]
-        watch.received_s.append(now_s)
-        watch.stamp_age_s = stamp_age_s
+        self.watches[key].add(now_s, stamp_age_s)
 
     def joints_received(self, names: Collection[str], now_s: float, stamp_age_s: float = 0.0) -> None:
         """A JointState with these joints came in; a message that lacks a joint of its owner does not count."""
@@ -148,8 +158,9 @@ class Health:
             elif watch.slow(now_s):
                 text = f"{watch.key} at {watch.rate_hz(now_s):.1f} Hz, expected {watch.nominal_hz:g}"
                 found.setdefault(Fault.STREAM_SLOW, []).append(text)
-            if watch.misstamped():
-                text = f"{watch.key} came with a stamp {watch.stamp_age_s:+.2f} s old"
+            stamp_age_s = watch.wrong_stamp_age_s(now_s)
+            if stamp_age_s is not None:
+                text = f"{watch.key} came with a stamp {stamp_age_s:+.2f} s old"
                 found.setdefault(Fault.CLOCKS_DISAGREE, []).append(text)
         for report in self.reports.values():
             for fault, detail in report.findings.items():
