@@ -74,7 +74,6 @@ def test_every_tick_tells_the_state_and_every_fifth_the_hands(robot):
     assert len(limbs.hand_states) == 50 // HAND_STATE_EVERY
     np.testing.assert_array_equal(limbs.states[-1][1], world.motor_positions)
     np.testing.assert_array_equal(neck.present[0], world.positions(g1.HEAD))
-    np.testing.assert_array_equal(body.snapshot(), world.data.qpos)
     assert body.time_s == pytest.approx(0.1)
 
 
@@ -130,10 +129,7 @@ def test_pace_is_real_time_and_catches_up():
         pace.done()
         ticks += 1
     assert ticks in (9, 10)
-    factor, worst = pace.report(now)
-    assert factor == pytest.approx(1.0, abs=0.11)
-    assert worst == pytest.approx(9 * TIMESTEP_S)
-    assert pace.report(now)[1] == 0.0
+    assert pace.factor(now) == pytest.approx(1.0, abs=0.11)
     assert pace.worst_s == pytest.approx(9 * TIMESTEP_S)
 
 

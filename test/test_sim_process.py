@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 
 from sapave_ros import g1
@@ -176,6 +177,31 @@ def test_it_can_be_broken_from_outside_and_only_if_it_was_started_so(sim, tmp_pa
         code, _, err = stop(process)
     assert code == 0, err
     assert not list(run_dir.iterdir())
+
+
+def eyes_of(process):
+    (eyes,) = psutil.Process(process.pid).children()
+    return eyes
+
+
+def test_the_camera_process_is_part_of_the_robot_and_its_death_is_said(sim):
+    process, run_dir, _ = sim
+    eyes_of(process).kill()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "sim: the camera process ended (exit code -9)" in err
+    assert "Traceback" not in err
+    assert not os.path.lexists(run_dir / "neck")
+
+
+def test_a_killed_robot_takes_its_camera_along(sim):
+    process, run_dir, _ = sim
+    eyes = eyes_of(process)
+    process.kill()
+    process.communicate()
+    psutil.wait_procs([eyes], timeout=30)
+    assert not eyes.is_running() or eyes.status() == psutil.STATUS_ZOMBIE
+    assert not (run_dir / "camera").exists()
 
 
 def test_sigterm_ends_it_as_well(sim):

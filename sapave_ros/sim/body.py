@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from typing import Protocol
 
 import mujoco
@@ -53,7 +52,7 @@ class Neck(Protocol):
 
 
 class Body:
-    """Runs the world. `tick` belongs to one thread; `snapshot` may be called from any.
+    """Runs the world. Belongs to one thread.
 
     weight: of arm_sdk, in force now, 0 to 1. arms_kp: stiffness in force in the arms' motors [N m/rad], (14,).
     """
@@ -67,8 +66,6 @@ class Body:
         self._ticks = 0
         self.weight = 0.0
         self.arms_kp = OWN_KP[_ARMS].copy()
-        self._lock = threading.Lock()
-        self._qpos = world.data.qpos.copy()
         self.heal()
 
     @property
@@ -101,8 +98,6 @@ class Body:
         )
         if self._ticks % HAND_STATE_EVERY == 0:
             limbs.publish_hands(world.positions(g1.HANDS))
-        with self._lock:
-            self._qpos[:] = world.data.qpos
 
     def heal(self) -> None:
         """Ends all faults."""
@@ -142,8 +137,3 @@ class Body:
             tau[motor] = kp[motor] = kd[motor] = 0.0
         self._world.set_motor_targets(q, dq, tau, kp, kd)
         self.weight, self.arms_kp = weight, kp[_ARMS]
-
-    def snapshot(self) -> Floats:
-        """The world's `data.qpos` after the latest tick, to `World.mirror`."""
-        with self._lock:
-            return self._qpos.copy()

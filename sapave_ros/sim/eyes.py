@@ -1,124 +1,155 @@
-"""The stand-in robot's camera, and a spectator's: renders a copy of the state beside the physics."""
+"""The stand-in robot's camera, and a spectator's: a process of its own, because pictures would hold up the physics.
+
+    python -m sapave_ros.sim.eyes --run-dir DIR --parent PID [--target NAME] [--observer] [--faults] < scene.json
+
+Started by `sim.main`, with which it ends. It sees the world through the ring `motors`; where that stands still, so
+does the camera. Says `eyes: ready` after the first frame, and at its end how many there were.
+"""
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import ctypes
 import math
+import os
+import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+
+os.environ.setdefault("LP_NUM_THREADS", "1")  # software rendering on one core: the others have work to do
 
 import numpy as np
 
-from sapave_ros import g1, scheduling
+from sapave_ros import g1, graph, scheduling
 from sapave_ros.drivers.frame_ring import FrameRingWriter
-from sapave_ros.graph import CAMERA_HZ
 from sapave_ros.sim.camera_faults import CameraFaults
 from sapave_ros.sim.faults import FaultSocket
+from sapave_ros.sim.motors import MotorReader
 from sapave_ros.sim.rendering import HEAD_CAMERA, OBSERVER_CAMERA, Camera, SensorNoise
 from sapave_ros.sim.scene import Scene
 from sapave_ros.sim.truth import Truth, TruthWriter
 from sapave_ros.sim.world import World
-from sapave_ros.types import Floats
 
 OBSERVER_EVERY = 3
 """Camera frames per picture of the spectator: 10 Hz."""
 
+PERIOD_S = 1.0 / graph.CAMERA_HZ
+
 _LABEL_CAMERA = Camera(HEAD_CAMERA.name, 212, 120, HEAD_CAMERA.fov_vertical_rad)
+_PR_SET_PDEATHSIG = 1
 
 
 class Eyes:
-    """A thread that fills `camera`, `truth` and, if asked, `observer` in the run directory.
+    """Fills `camera`, `truth` and, if asked, `observer` in the run directory from what is in `motors` there.
 
-    snapshot: gives the physics' `data.qpos`. pace: real-time factor, and worst lateness of a tick since
-    it was last asked [s]. When rendering cannot keep up, frames are skipped; physics is never held up.
+    target: name of the object that the truth is about. faults: whether it takes orders to break (`sim.faults`).
+    When rendering cannot keep up, frames are skipped. A context manager, which removes its files.
     """
 
-    def __init__(
-        self,
-        run_dir: Path,
-        scene: Scene,
-        snapshot: Callable[[], Floats],
-        pace: Callable[[], tuple[float, float]],
-        target: str | None,
-        observer: bool,
-        faults: bool = False,
-    ) -> None:
-        self._scene, self._snapshot, self._pace, self._target = scene, snapshot, pace, target
+    def __init__(self, run_dir: Path, scene: Scene, target: str | None, observer: bool, faults: bool) -> None:
+        self._target = target
         self.frames = self.skipped = 0
-        self.error: BaseException | None = None
-        self.first_frame = threading.Event()
-        self._stop = threading.Event()
-        self._closers: list[Callable[[], None]] = []
+        self._no_depth = np.zeros((OBSERVER_CAMERA.height, OBSERVER_CAMERA.width), np.uint16)
+        self._noise = SensorNoise(HEAD_CAMERA, scene.seed)
         self._faults = CameraFaults()
         self._fault_socket: FaultSocket | None = None
-        try:
-            self._camera = self._ring(run_dir / "camera", HEAD_CAMERA)
-            self._observer = self._ring(run_dir / "observer", OBSERVER_CAMERA) if observer else None
+        self._motors, self._sequence = MotorReader(run_dir / "motors"), 0
+        with contextlib.ExitStack() as closing:
+            self._world = World(scene)
+            closing.callback(self._world.close)
+            self._camera = _ring(run_dir / "camera", HEAD_CAMERA, closing)
+            self._observer = _ring(run_dir / "observer", OBSERVER_CAMERA, closing) if observer else None
             self._truth = TruthWriter(run_dir / "truth", target)
-            self._closers.append(self._truth.close)
+            closing.callback(self._truth.close)
             if faults:
                 self._fault_socket = FaultSocket(run_dir, "camera", self._faults)
-                self._closers.append(self._fault_socket.close)
-        except BaseException:
-            self.close()
-            raise
-        self._thread = threading.Thread(target=self._run, name="eyes")
-        self._thread.start()
+                closing.callback(self._fault_socket.close)
+            self._closing = closing.pop_all()
 
-    def close(self) -> None:
-        """Ends the thread and removes its files."""
-        self._stop.set()
-        if hasattr(self, "_thread"):
-            self._thread.join()
-        for close in self._closers:
-            close()
+    def __enter__(self) -> Eyes:
+        return self
 
-    def _ring(self, path: Path, camera: Camera) -> FrameRingWriter:
-        ring = FrameRingWriter(path, camera.width, camera.height, camera.intrinsics)
-        self._closers.append(ring.close)
-        return ring
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
 
-    def _run(self) -> None:
-        scheduling.background()
-        try:
-            world = World(self._scene)  # its own, because a graphics context belongs to its thread
-            try:
-                self._loop(world)
-            finally:
-                world.close()
-        except BaseException as error:
-            self.error = error
-            self.first_frame.set()
-
-    def _loop(self, world: World) -> None:
-        noise = SensorNoise(HEAD_CAMERA, self._scene.seed)
-        no_depth = np.zeros((OBSERVER_CAMERA.height, OBSERVER_CAMERA.width), np.uint16)  # a spectator needs none
-        period = 1.0 / CAMERA_HZ
+    def run(self, stop: threading.Event) -> None:
+        """Looks until `stop`."""
         due = time.monotonic()
-        while not self._stop.wait(max(0.0, due - time.monotonic())):
+        while not stop.wait(max(0.0, due - time.monotonic())):
             if self._fault_socket is not None:
                 self._fault_socket.serve(time.monotonic())
-            stamp_s, qpos = time.time(), self._snapshot()
-            world.mirror(qpos)
-            frame = self._faults.frame(stamp_s, *noise.apply(*world.render()))
-            if frame is not None:
-                self._camera.write(*frame)
-            self._truth.write(self._look(world, stamp_s))
-            if self._observer is not None and self.frames % OBSERVER_EVERY == 0:
-                self._observer.write(stamp_s, world.picture(OBSERVER_CAMERA), no_depth)
-            self.frames += 1
-            self.first_frame.set()
-            late = math.floor((time.monotonic() - due) / period)
+            if self.look() and self.frames == 1:
+                print(f"eyes: {graph.READY}", flush=True)
+            late = math.floor((time.monotonic() - due) / PERIOD_S)
             self.skipped += late
-            due += (1 + late) * period
+            due += (1 + late) * PERIOD_S
 
-    def _look(self, world: World, stamp_s: float) -> Truth:
-        angle, in_view, fraction = math.nan, False, 0.0
-        if self._target is not None:
-            look = world.look_target(self._target, visibility=False)
-            angle, in_view = look.angle_rad, look.in_view
-            if in_view:
-                fraction = world.look_target(self._target, camera=_LABEL_CAMERA).visible_fraction or 0.0
+    def look(self) -> bool:
+        """One frame of everything. False, and none, where the physics has not moved on: old would look like new."""
+        ticks = self._motors.all_after(self._sequence)
+        if not len(ticks):
+            return False
+        self._sequence = int(ticks.sequence[-1])
+        stamp_s = float(ticks.ros_s[-1])
+        world = self._world
+        world.mirror(ticks.qpos[-1])
+        frame = self._faults.frame(stamp_s, *self._noise.apply(*world.render()))
+        if frame is not None:
+            self._camera.write(*frame)
         head, arms, hands = (world.positions(group) for group in (g1.HEAD, g1.ARMS, g1.HANDS))
-        return Truth(stamp_s, head, arms, hands, angle, in_view, fraction, *self._pace())
+        pace = float(ticks.real_time_factor[-1]), float(ticks.late_s.max())
+        self._truth.write(Truth(stamp_s, head, arms, hands, *self._look_at_target(), *pace))
+        if self._observer is not None and self.frames % OBSERVER_EVERY == 0:
+            self._observer.write(stamp_s, world.picture(OBSERVER_CAMERA), self._no_depth)
+        self.frames += 1
+        return True
+
+    def _look_at_target(self) -> tuple[float, bool, float]:
+        if self._target is None:
+            return math.nan, False, 0.0
+        look = self._world.look_target(self._target, visibility=False)
+        if not look.in_view:
+            return look.angle_rad, False, 0.0
+        seen = self._world.look_target(self._target, camera=_LABEL_CAMERA).visible_fraction
+        return look.angle_rad, True, seen or 0.0
+
+
+def _ring(path: Path, camera: Camera, closing: contextlib.ExitStack) -> FrameRingWriter:
+    ring = FrameRingWriter(path, camera.width, camera.height, camera.intrinsics)
+    closing.callback(ring.close)
+    return ring
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs until SIGTERM, or until the process that started it is gone."""
+    parser = argparse.ArgumentParser(prog="eyes", description="The camera of the simulated Unitree G1.")
+    parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--parent", type=int, required=True, help="process id of the simulator")
+    parser.add_argument("--target")
+    parser.add_argument("--observer", action="store_true")
+    parser.add_argument("--faults", action="store_true")
+    options = parser.parse_args(arguments)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the simulator, which then ends this process
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != options.parent:  # it died before the line above
+        return 1
+    scheduling.background()
+    try:
+        scene = Scene.from_json(sys.stdin.read())
+        with Eyes(options.run_dir, scene, options.target, options.observer, options.faults) as eyes:
+            eyes.run(stop)
+    except (OSError, ValueError) as error:
+        print(f"eyes: {error}", file=sys.stderr, flush=True)
+        return 1
+    print(f"{eyes.frames} frames, {eyes.skipped} skipped", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

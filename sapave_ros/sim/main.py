@@ -3,7 +3,7 @@
     python -m sapave_ros.sim.main --run-dir DIR --dds-domain N [--seed N | --scene FILE] [--target "red mug"] [--faults]
 
 In DIR appear `neck` (the servo bus), `camera`, `truth` and `motors` (rings), and `observer` where asked for; they
-disappear when the process ends. Physics and DDS at 500 Hz on the main thread, pictures on one of their own.
+disappear when the process ends. Physics and DDS run at 500 Hz on the main thread, pictures in a process of their own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import os
 import signal
 import sys
 import threading
@@ -19,12 +18,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-os.environ.setdefault("LP_NUM_THREADS", "1")  # software rendering on one core: the others have work to do
-
 from sapave_ros import graph, scheduling
 from sapave_ros.drivers.unitree_sdk import UnitreeError
 from sapave_ros.sim.body import Body
-from sapave_ros.sim.eyes import Eyes
+from sapave_ros.sim.eyes_process import EyesError, EyesProcess
 from sapave_ros.sim.faults import FaultSocket
 from sapave_ros.sim.motors import MotorWriter
 from sapave_ros.sim.objects import COLOURS, KINDS
@@ -43,13 +40,9 @@ class Pace:
     """When each tick is due, and how well that was kept. Times are those of one steady clock [s]."""
 
     def __init__(self, now_s: float) -> None:
-        self.start(now_s)
-
-    def start(self, now_s: float) -> None:
-        """The first tick is due now; nothing has happened yet."""
         self._start_s = self._due_s = now_s
         self._simulated_s = 0.0
-        self._worst_s = self.worst_s = self.late_s = 0.0
+        self.worst_s = self.late_s = 0.0
         self.resyncs = self.late_ticks = 0
 
     def wait_s(self, now_s: float) -> float:
@@ -59,7 +52,7 @@ class Pace:
             self.resyncs += 1
             self._due_s = now_s
         self.late_s = max(0.0, late)
-        self._worst_s, self.worst_s = max(self._worst_s, late), max(self.worst_s, late)
+        self.worst_s = max(self.worst_s, late)
         self.late_ticks += late > TIMESTEP_S
         return max(0.0, -late)
 
@@ -67,11 +60,6 @@ class Pace:
         """A tick has run."""
         self._due_s += TIMESTEP_S
         self._simulated_s += TIMESTEP_S
-
-    def report(self, now_s: float) -> tuple[float, float]:
-        """Simulated over elapsed time, and the worst lateness of a tick since the last report [s]."""
-        worst, self._worst_s = self._worst_s, 0.0
-        return self.factor(now_s), worst
 
     def factor(self, now_s: float) -> float:
         """Simulated over elapsed time."""
@@ -88,43 +76,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scene, target = _scene(options)
         options.run_dir.mkdir(parents=True, exist_ok=True)
         _run(options, scene, target, stop)
-    except (OSError, ValueError, UnitreeError) as error:
+    except (OSError, ValueError, UnitreeError, EyesError) as error:
         print(f"sim: {error}", file=sys.stderr, flush=True)
         return 1
     return 0
 
 
 def _run(options: argparse.Namespace, scene: Scene, target: str | None, stop: threading.Event) -> None:
-    scheduling.realtime(scheduling.ROBOT_PRIORITY)
-    sys.setswitchinterval(0.0005)  # the physics must not wait 5 ms for a thread that computes
     with contextlib.ExitStack() as closing:
         world = World(scene)
-        face = closing.enter_context(UnitreeFace(options.dds_domain, options.interface))
-        neck = closing.enter_context(ServoBus(options.run_dir / "neck", position_rad=scene.head))
         motors = MotorWriter(options.run_dir / "motors", world)
         closing.callback(motors.close)
-        body = Body(world, face, neck)
-        pace = Pace(time.monotonic())
-        eyes = Eyes(
-            options.run_dir,
-            scene,
-            body.snapshot,
-            lambda: pace.report(time.monotonic()),
-            target,
-            options.observer,
-            options.faults,
-        )
+        # Before this process enters the real-time class, which a child would inherit.
+        eyes = EyesProcess(options.run_dir, scene, target, options.observer, options.faults)
         closing.callback(eyes.close)
-        while not eyes.first_frame.wait(0.05):  # opening the graphics takes a second in which no tick would be in time
+        scheduling.realtime(scheduling.ROBOT_PRIORITY)
+        sys.setswitchinterval(0.0005)  # the physics must not wait 5 ms for the servo bus
+        face = closing.enter_context(UnitreeFace(options.dds_domain, options.interface))
+        neck = closing.enter_context(ServoBus(options.run_dir / "neck", position_rad=scene.head))
+        body = Body(world, face, neck)
+        motors.write(time.monotonic(), time.time(), 0.0, 1.0, body, face, neck)  # for the first frame
+        while not eyes.ready.wait(0.05):  # opening the graphics takes a second in which no tick would be in time
             if stop.is_set():
                 return
+        eyes.check()
         faults = None
         if options.faults:
             faults = FaultSocket(options.run_dir, "robot", RobotFaults(body, face, neck))
             closing.callback(faults.close)
         gc.freeze()
         print(f"sim: {graph.READY}", flush=True)
-        pace.start(time.monotonic())
+        pace = Pace(time.monotonic())
         while not stop.is_set():
             wait_s = pace.wait_s(time.monotonic())
             if wait_s > 0.0:
@@ -135,13 +117,13 @@ def _run(options: argparse.Namespace, scene: Scene, target: str | None, stop: th
             body.tick(now_s)
             motors.write(now_s, time.time(), pace.late_s, pace.factor(now_s), body, face, neck)
             pace.done()
-            if eyes.error is not None:
-                raise RuntimeError("the camera thread ended") from eyes.error
-        factor, _ = pace.report(time.monotonic())
+            eyes.check()
+        factor = pace.factor(time.monotonic())
+        eyes.close()  # so that it can tell how it went
         print(
-            f"sim: stopped after {body.time_s:.1f} s, real-time factor {factor:.4f}, {pace.late_ticks} ticks late "
-            f"(worst {1000 * pace.worst_s:.1f} ms), "
-            f"{eyes.frames} frames, {eyes.skipped} skipped, refused commands: {dict(face.dropped) or 'none'}",
+            f"sim: stopped after {body.time_s:.1f} s, real-time factor {factor:.4f}, "
+            f"{pace.late_ticks} ticks late (worst {1000 * pace.worst_s:.1f} ms), "
+            f"{eyes.report}, refused commands: {dict(face.dropped) or 'none'}",
             flush=True,
         )
 
