@@ -17,8 +17,10 @@ from sapave_ros.drivers.dynamixel import (
     ServoFault,
     ServoTimeout,
 )
+from sapave_ros.drivers.dynamixel_health import ServoLimits
+from sapave_ros.drivers.dynamixel_port import ReadOnlyError
 from sapave_ros.parameters import ParameterError
-from sapave_ros.sim.dynamixel_protocol import Error
+from sapave_ros.sim.dynamixel_protocol import Error, Instruction, Parser
 from sapave_ros.sim.servo_bus import ServoBus
 
 START_RAD = (0.3, 0.5)
@@ -272,6 +274,161 @@ def test_health_is_in_units(neck) -> None:
     for servo, condition in zip((0, 1), neck.health(), strict=True):
         assert (condition.servo_id, condition.temperature_c) == (servo, 33.0)
         assert condition.voltage_v == pytest.approx(5.0)
+
+
+def test_health_comes_one_servo_at_a_time_and_in_one_exchange(bus, neck, clock) -> None:
+    """The loop that calls it has 10 ms, and a read and a goal to fit in as well."""
+    seen = listen(bus)
+    conditions = [neck.poll_health() for _ in range(4)]
+    assert [c.servo_id for c in conditions] == [0, 1, 0, 1]
+    assert seen == [Instruction.READ] * 4
+    assert conditions[:2] == list(neck.health())
+    assert conditions[0].limits == ServoLimits(70.0, 3.5, 7.0)
+    assert conditions[0].received_s == clock.now_s
+
+
+def poll_all_twice(neck) -> None:
+    for _ in range(4):
+        neck.poll_health()
+
+
+def restart(servo) -> None:
+    servo.reboot()
+
+
+def restart_with_torque(servo) -> None:
+    """As one whose startup configuration switches torque on."""
+    watchdog = servo["bus_watchdog"]
+    servo.reboot()
+    servo._set("torque_enable", 1)
+    servo._set("bus_watchdog", watchdog)
+    servo._set("goal_position", 2048)
+
+
+LETS_GO = {
+    "restarted": (restart, "bus watchdog is 0, expected 10: it has been restarted"),
+    "torque off": (lambda servo: servo._set("torque_enable", 0), "no torque any more"),
+    "watchdog off": (lambda servo: servo._set("bus_watchdog", 0), "bus watchdog is 0"),
+    "watchdog tripped": (lambda servo: servo._set("bus_watchdog", -1), "its bus watchdog stopped it"),
+    "overload": (lambda servo: servo.fail(1 << 5), "hardware error: overload"),
+    "another goal": (restart_with_torque, "its goal is 2048"),
+}
+
+
+@pytest.mark.parametrize("servo_id", [0, 1])
+@pytest.mark.parametrize("how", LETS_GO)
+def test_a_servo_that_lets_go_is_noticed_and_taken_again_from_where_it_is(bus, neck, clock, how, servo_id) -> None:
+    """A servo that restarted answered as ever; goals went to one without torque, and the next `engage` was far away."""
+    lets_go, says = LETS_GO[how]
+    neck.engage()
+    neck.write(np.array(START_RAD))
+    neck.poll_health(), neck.poll_health()
+    assert neck.engaged
+    bus.fault(lambda b: lets_go(b.servo(servo_id)))
+    with pytest.raises(ServoFault, match=rf"servo {servo_id}: .*{says}"):
+        poll_all_twice(neck)
+    assert not neck.engaged
+    assert f"servo {servo_id}: " in neck.lost
+    with pytest.raises(ServoFault, match=f"not engaged, servo {servo_id}"):
+        neck.write(np.array(START_RAD))
+    neck.poll_health()  # goes on telling
+    if how == "overload":
+        neck.reboot(servo_id)
+    bus.bus.servo(servo_id)._position = 2000.0  # it sank
+    bus.bus.servo(servo_id).set_present(2000.0, 0.0)
+    at = neck.read().positions
+    neck.engage()
+    assert neck.lost == ""
+    assert settle(bus, clock, neck) == pytest.approx(at, abs=2e-3)
+    assert (neck.poll_health().torque, neck.poll_health().torque) == (True, True)
+
+
+def test_one_goal_that_was_lost_on_the_wire_is_no_restart(bus, neck) -> None:
+    neck.engage()
+    for _ in range(4):
+        bus.fault(lambda b: b.servo(0)._set("goal_position", 2047))
+        neck.poll_health(), neck.poll_health()
+        neck.write(np.array(START_RAD))
+        neck.poll_health(), neck.poll_health()
+    assert neck.engaged
+
+
+def test_a_servo_that_restarted_while_the_bus_was_quiet_gets_no_goal(bus, neck, clock) -> None:
+    neck.engage()
+    bus.fault(lambda b: b.servo(1).reboot())
+    clock.now_s += 0.6 * neck.parameters.watchdog_s
+    goals = registers(bus, "goal_position")
+    with pytest.raises(ServoFault, match="servo 1: .* restarted"):
+        neck.write(np.array(START_RAD) + 0.1)
+    assert registers(bus, "goal_position") == goals
+
+
+def test_a_restart_on_request_clears_a_hardware_error_and_needs_a_servo_without_torque(bus, neck) -> None:
+    with pytest.raises(ValueError, match=r"servo_id: 7; expected one of \[0, 1\]"):
+        neck.reboot(7)
+    neck.engage()
+    with pytest.raises(ServoFault, match="servo 1: has torque"):
+        neck.reboot(1)
+    assert registers(bus, "torque_enable") == [1, 1]
+    bus.fault(lambda b: b.hardware_error(1, 1 << 5))
+    neck.reboot(1)
+    assert not neck.engaged
+    assert neck.health()[1].hardware_errors == ()
+    neck.engage()
+    assert registers(bus, "torque_enable") == [1, 1]
+
+
+def listen(bus: ServoBus) -> list[int]:
+    """Instructions that reach the wire from now on."""
+    seen: list[int] = []
+    parser, feed = Parser(), bus.bus.feed
+
+    def heard(data, now_s, *rest):
+        seen.extend(packet.instruction for packet in parser.feed(data, now_s))
+        return feed(data, now_s, *rest)
+
+    bus.bus.feed = heard  # type: ignore[method-assign]
+    return seen
+
+
+def test_a_shadow_only_asks(bus, parameters, clock) -> None:
+    """Counted on the wire: a neck that is run as usual, and one that is not a shadow to show that counting works."""
+    seen, before = listen(bus), memory(bus)
+    for shadow in (True, False):
+        neck = DynamixelNeck(parameters, clock, shadow=shadow)
+        with pytest.raises(ServoFault, match="engage"):
+            neck.write(np.array(START_RAD))
+        neck.engage()
+        assert neck.engaged
+        for _ in range(20):
+            clock.now_s += 0.01
+            neck.read(), neck.poll_health()
+            neck.write(np.array(START_RAD))
+        clock.now_s += 1.0  # nobody's watchdog
+        neck.read()
+        if shadow:
+            neck.write(np.array(START_RAD))
+            for wrong in ([np.nan, 0.0], [0.0, 9.0]):
+                with pytest.raises(ValueError, match="positions"):
+                    neck.write(np.array(wrong))
+            assert neck.writes_dropped == 21
+            with pytest.raises(ServoFault, match="shadow"):
+                neck.reboot(0)
+            with pytest.raises(ReadOnlyError, match="0x03"):
+                neck._write(0, 64, 1, 1)
+        neck.close(release=True)
+        if shadow:
+            assert set(seen) == {Instruction.PING, Instruction.READ, Instruction.SYNC_READ}
+            assert [m[:120] for m in memory(bus)] == before
+    assert {Instruction.WRITE, Instruction.SYNC_WRITE} <= set(seen)
+
+
+def test_a_shadow_finds_what_would_hinder_it(bus, parameters, clock) -> None:
+    with DynamixelNeck(parameters, clock, shadow=True) as neck:
+        bus.fault(lambda b: b.hardware_error(1, 1 << 5))
+        with pytest.raises(ServoFault, match="servo 1: hardware error: overload"):
+            neck.engage()
+        assert not neck.engaged
 
 
 def test_a_head_far_outside_its_limits_is_a_wrong_calibration(tmp_path, clock) -> None:

@@ -286,6 +286,35 @@ def test_an_sdk_process_that_dies_without_the_arms_is_succeeded_by_nobody(robot,
     assert not robot.recording().time_s.size
 
 
+def test_an_emergency_stop_by_setpoints_ends_on_weight_0_and_leaves_nothing_to_rescue(robot, arms) -> None:
+    """Soft first, then no weight: as the controller does it in DAMP."""
+    last = take(arms, weight=1.0)
+    for share in np.linspace(1.0, 0.0, 50):
+        arms.send(replace(last, kp=share * last.kp))
+        time.sleep(0.004)
+    for weight in np.linspace(1.0, 0.0, 50):
+        arms.send(replace(last, kp=0 * last.kp, weight=float(weight)))
+        time.sleep(0.004)
+    until(lambda: robot.recording().weight[-1] == arms.weight == 0.0, "weight 0")
+    frames = len(robot.recording().time_s)
+    os.kill(arms._child.pid, signal.SIGKILL)
+    until(lambda: not arms.guarded, "the guard has nothing to do")
+    assert len(robot.recording().time_s) == frames
+
+
+def test_a_release_goes_on_where_it_was_when_the_sdk_process_is_killed(robot, arms) -> None:
+    last = take(arms, weight=1.0)
+    for weight in np.linspace(1.0, 0.5, 50):
+        arms.send(replace(last, weight=float(weight)))
+        time.sleep(0.004)
+    until(lambda: robot.recording().weight[-1] == 0.5, "half of the release")
+    os.kill(arms._child.pid, signal.SIGKILL)
+    until(lambda: not arms.guarded, "the guard has handed the arms back")
+    frames = robot.recording()
+    assert_released(frames)
+    assert frames.weight[frames.weight < 0.5].max() > 0.4
+
+
 def test_the_end_of_its_input_ends_on_weight_0(robot, arms) -> None:
     take(arms)
     arms._child.close_pipes()

@@ -1,7 +1,7 @@
 """The neck: two Dynamixel X-series servos (G1-Comp head: XL330-M288) on one bus, through the DynamixelSDK.
 
 Opening the bus moves nothing; `engage` switches torque on without a jump. Every array is in `g1.HEAD` order
-(yaw, pitch). Addresses: ROBOTIS e-Manual, control table of the X series. One thread at a time.
+(yaw, pitch). Addresses: `dynamixel_table`. One thread at a time.
 """
 
 from __future__ import annotations
@@ -9,43 +9,21 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from dynamixel_sdk import COMM_RX_TIMEOUT, COMM_SUCCESS, PacketHandler
 
-from sapave_ros import g1
-from sapave_ros.drivers.dynamixel_port import BAUD_RATES, SerialBus, ServoBusError, ServoFault, ServoTimeout
-from sapave_ros.parameters import ParameterError, check, parameter
+from sapave_ros.drivers import dynamixel_health
+from sapave_ros.drivers import dynamixel_table as table
+from sapave_ros.drivers.dynamixel_health import ServoHealth, ServoLimits, let_go, watchdog_refusal
+from sapave_ros.drivers.dynamixel_parameters import NeckParameters
+from sapave_ros.drivers.dynamixel_port import SerialBus, ServoBusError, ServoFault, ServoTimeout
+from sapave_ros.drivers.dynamixel_table import MODELS
 from sapave_ros.types import Floats, JointState
 
-__all__ = ["DynamixelNeck", "NeckParameters", "ServoBusError", "ServoFault", "ServoHealth", "ServoTimeout"]
+__all__ = ["MODELS", "DynamixelNeck", "NeckParameters", "ServoBusError", "ServoFault", "ServoHealth", "ServoTimeout"]
 
-RAD_PER_TICK = 2 * math.pi / 4096
-RAD_S_PER_VELOCITY_UNIT = 0.229 * 2 * math.pi / 60
-RAD_S2_PER_ACCELERATION_UNIT = 214.577 * 2 * math.pi / 3600
-WATCHDOG_UNIT_S = 0.02
-
-MODELS = {
-    1020: "XM430-W350",
-    1030: "XM430-W210",
-    1060: "XL430-W250",
-    1190: "XL330-M077",
-    1200: "XL330-M288",
-    1240: "XC330-M288",
-}
-"""Servos whose control table has everything used here at the same address and in the same unit."""
-
-_DRIVE_MODE, _OPERATING_MODE, _MAX_POSITION, _MIN_POSITION = 10, 11, 48, 52
-_TORQUE, _HARDWARE_ERROR, _D_GAIN, _P_GAIN, _WATCHDOG = 64, 70, 80, 84, 98
-_ACCELERATION, _VELOCITY, _GOAL, _PRESENT_CURRENT, _PRESENT_VELOCITY, _PRESENT_POSITION = 108, 112, 116, 126, 128, 132
-_VOLTAGE, _TEMPERATURE = 144, 146
-_POSITION_CONTROL = 3
-_REVERSED = 1
-_TRIPPED = 255
-_ALERT = 0x80
-_HARDWARE_ERRORS = {0: "input voltage", 2: "overheating", 3: "encoder", 4: "electrical shock", 5: "overload"}
 _IDENTIFY_TRIES = 5
 """A servo may be starting up, and one lost answer at the start says nothing about the bus."""
 
@@ -54,109 +32,34 @@ _ENGAGE_TOLERANCE_RAD = 0.1
 zero_ticks or directions are wrong."""
 
 
-@dataclass(frozen=True)
-class NeckParameters:
-    """The neck as it is mounted. Lists have two entries: yaw, pitch. Defaults: Unitree's G1-Comp head."""
-
-    port: str = parameter("/dev/ttyUSB0", doc="serial device of the servo bus; prefer /dev/serial/by-id/...")
-    baud_rate: int = parameter(1_000_000, unit="bit/s", low=9600, high=4_000_000, doc="speed of the servo bus")
-    ids: list[int] = parameter([0, 1], low=0, high=252, doc="servo ids")
-    directions: list[int] = parameter([1, -1], low=-1, high=1, doc="1 where ticks grow with the joint angle, else -1")
-    zero_ticks: list[int] = parameter([2048, 2048], low=0, high=4095, doc="servo position at 0 rad (calibration)")
-    lower_rad: list[float] = parameter(
-        g1.HEAD.column("lower").tolist(),
-        unit="rad",
-        low=-math.pi,
-        high=math.pi,
-        doc="lowest position, may only tighten",
-    )
-    upper_rad: list[float] = parameter(
-        g1.HEAD.column("upper").tolist(),
-        unit="rad",
-        low=-math.pi,
-        high=math.pi,
-        doc="highest position, may only tighten",
-    )
-    profile_velocity_rad_s: float = parameter(
-        2.0, unit="rad/s", low=0.05, high=4.0, doc="speed limit inside the servo, above that of the controller"
-    )
-    profile_acceleration_rad_s2: float = parameter(
-        40.0, unit="rad/s^2", low=1.0, high=200.0, doc="acceleration limit inside the servo; too low makes it lag"
-    )
-    position_p_gain: int = parameter(500, low=1, high=16383, doc="servo's own gain; 500 as in Unitree's servo service")
-    position_d_gain: int = parameter(300, low=0, high=16383, doc="servo's own gain; 300 as in Unitree's servo service")
-    watchdog_s: float = parameter(
-        # Goals lie one tick of motion ahead, so a servo without a master stops at the last one anyway.
-        0.2,
-        unit="s",
-        low=0.04,
-        high=2.54,
-        doc="the servos stop by themselves after this long without a packet",
-    )
-    response_timeout_s: float = parameter(0.02, unit="s", low=0.002, high=0.2, doc="how long to wait for an answer")
-
-    def __post_init__(self) -> None:
-        check(self)
-        if self.baud_rate not in BAUD_RATES:
-            raise ParameterError(f"parameter baud_rate: {self.baud_rate}; expected one of {BAUD_RATES}")
-        for name in ("ids", "directions", "zero_ticks", "lower_rad", "upper_rad"):
-            if len(getattr(self, name)) != len(g1.HEAD):
-                raise ParameterError(f"parameter {name}: {getattr(self, name)}; expected {len(g1.HEAD)} values")
-        if len(set(self.ids)) != len(self.ids):
-            raise ParameterError(f"parameter ids: {self.ids}; expected different ids")
-        if 0 in self.directions:
-            raise ParameterError(f"parameter directions: {self.directions}; expected 1 or -1")
-        lower, upper = g1.HEAD.column("lower"), g1.HEAD.column("upper")
-        if not (np.all(lower <= self.lower_rad) and np.all(np.less(self.lower_rad, self.upper_rad))):
-            raise ParameterError(f"parameter lower_rad: {self.lower_rad}; expected {lower.tolist()} or tighter")
-        if not np.all(upper >= self.upper_rad):
-            raise ParameterError(f"parameter upper_rad: {self.upper_rad}; expected {upper.tolist()} or tighter")
-        ends = [self.ticks(np.array(rad)) for rad in (self.lower_rad, self.upper_rad)]
-        if np.min(ends) < 0 or np.max(ends) > 4095:
-            raise ParameterError(
-                f"parameter zero_ticks: {self.zero_ticks}; expected zeros for which the limits stay within 0..4095 "
-                f"ticks, but they are at {np.array(ends).tolist()}"
-            )
-
-    def ticks(self, positions: Floats) -> np.ndarray:
-        """Joint positions [rad] to servo positions, (2,) int."""
-        return np.rint(np.array(self.zero_ticks) + np.array(self.directions) * positions / RAD_PER_TICK).astype(int)
-
-    def positions(self, ticks: Sequence[int]) -> Floats:
-        """Servo positions to joint positions [rad], (2,)."""
-        return (np.array(ticks, dtype=np.float64) - self.zero_ticks) * self.directions * RAD_PER_TICK
-
-
-@dataclass(frozen=True)
-class ServoHealth:
-    """One servo's condition. hardware_errors: names, empty when well; any of them has taken the torque away until
-    the servo is power-cycled. watchdog_tripped: it heard nothing for watchdog_s and stands still until `engage`."""
-
-    servo_id: int
-    temperature_c: float
-    voltage_v: float
-    torque: bool
-    watchdog_tripped: bool
-    hardware_errors: tuple[str, ...]
-
-
 class DynamixelNeck:
     """The neck's servo bus.
 
-    Opens the port and pings both servos; writes nothing. Raises ServoBusError naming the parameter at fault.
+    Opens the port and pings both servos; writes nothing. shadow: nothing but pings and reads ever goes on the wire;
+    `engage` and `write` check everything, count and drop. engaged: whether goals are taken; lost: why not any more,
+    empty after `engage`. writes_dropped: goals of a shadow. Raises ServoBusError naming the parameter at fault.
     Every method raises ServoTimeout when a servo does not answer (this cycle has no measurement, the next may),
     ServoFault when a servo refuses or has failed, ServoBusError when the bus is gone.
     """
 
-    def __init__(self, parameters: NeckParameters, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, parameters: NeckParameters, clock: Callable[[], float] = time.monotonic, shadow: bool = False
+    ) -> None:
         self.parameters = parameters
         self.engaged = False
+        self.lost = ""
+        self.writes_dropped = 0
+        self._shadow = shadow
+        self._limits: dict[int, ServoLimits] = {}
+        self._goals = dict.fromkeys(parameters.ids, 0)  # [ticks], as last sent
+        self._missed = dict.fromkeys(parameters.ids, False)  # the goal in the servo was another one, once
+        self._next = 0  # whose turn it is in `poll_health`
         self._clock = clock
         self._heard_s = -math.inf
         self._was_quiet = False  # a servo may have stopped by itself since the last goal
         self._alerts = [False] * len(parameters.ids)
         self._packets = PacketHandler(2.0)
-        self._bus = SerialBus(parameters.port, parameters.baud_rate, parameters.response_timeout_s)
+        self._bus = SerialBus(parameters.port, parameters.baud_rate, parameters.response_timeout_s, shadow)
         try:
             for left in reversed(range(_IDENTIFY_TRIES)):
                 try:
@@ -193,23 +96,30 @@ class DynamixelNeck:
         low, high = np.minimum(*ends), np.maximum(*ends)
         for i, servo_id in enumerate(p.ids):
             self._refuse_hardware_error(servo_id)
-            self._configure(servo_id, int(low[i]), int(high[i]))
-            self._write(servo_id, _WATCHDOG, 1, 0)
+            if not self._shadow:
+                self._configure(servo_id, int(low[i]), int(high[i]))
+                self._write(servo_id, table.WATCHDOG, 1, 0)
         ticks = self._read_present()[0]
-        outside_rad = np.maximum(low - ticks, ticks - high) * RAD_PER_TICK
+        outside_rad = np.maximum(low - ticks, ticks - high) * table.RAD_PER_TICK
         if np.any(outside_rad > _ENGAGE_TOLERANCE_RAD):
             raise ServoFault(
                 f"the head is at {p.positions(ticks.tolist()).tolist()} rad; expected {p.lower_rad} to {p.upper_rad}: "
                 f"check zero_ticks {p.zero_ticks} and directions {p.directions}, or turn it by hand"
             )
-        for servo_id, goal in zip(p.ids, np.clip(ticks, low, high).tolist(), strict=True):
-            self._write(servo_id, _GOAL, 4, goal)
-            self._write(servo_id, _WATCHDOG, 1, round(p.watchdog_s / WATCHDOG_UNIT_S))
-        for servo_id in p.ids:
-            self._write(servo_id, _TORQUE, 1, 1)
-            if self._read(servo_id, _TORQUE, 1) != 1:
+        self._goals = dict(zip(p.ids, np.clip(ticks, low, high).tolist(), strict=True))
+        self._missed = dict.fromkeys(p.ids, False)
+        if not self._shadow:
+            self._hold()
+        self.engaged, self.lost, self._was_quiet = True, "", False
+
+    def _hold(self) -> None:
+        for servo_id, goal in self._goals.items():
+            self._write(servo_id, table.GOAL, 4, goal)
+            self._write(servo_id, table.WATCHDOG, 1, self.parameters.watchdog_units)
+        for servo_id in self.parameters.ids:
+            self._write(servo_id, table.TORQUE, 1, 1)
+            if self._read(servo_id, table.TORQUE, 1) != 1:
                 raise ServoFault(f"servo {servo_id}: torque stays off after it was switched on")
-        self.engaged, self._was_quiet = True, False
 
     def read(self) -> JointState:
         """Measured positions [rad] and velocities [rad/s], (2,), in one sync read; received_s: when it was complete."""
@@ -218,7 +128,7 @@ class DynamixelNeck:
         return JointState(
             self._heard_s,
             self.parameters.positions(ticks.tolist()),
-            velocity_units * directions * RAD_S_PER_VELOCITY_UNIT,
+            velocity_units * directions * table.RAD_S_PER_VELOCITY_UNIT,
         )
 
     def write(self, positions: Floats) -> None:
@@ -234,47 +144,89 @@ class DynamixelNeck:
         if np.any(goal < p.lower_rad) or np.any(goal > p.upper_rad):
             raise ValueError(f"positions: {goal.tolist()} rad; expected within {p.lower_rad} to {p.upper_rad}")
         if not self.engaged:
-            raise ServoFault("positions: the neck is not engaged; call engage() first")
+            raise ServoFault(f"positions: the neck is not engaged{self.lost and ', '}{self.lost}; call engage() first")
         if any(self._alerts):
             failed = [i for i, alert in zip(p.ids, self._alerts, strict=True) if alert]
             raise ServoFault(f"servos {failed} report a hardware error; see health()")
+        goals = p.ticks(goal).tolist()
+        if self._shadow:
+            self.writes_dropped += 1
+            return
         if self._was_quiet or self._clock() - self._heard_s > p.watchdog_s / 2:
-            self._refuse_tripped_watchdog()  # a sync write has no answer: a servo that stopped would not say so
+            self._refuse_other_watchdog()  # a sync write has no answer: a servo that stopped would not say so
             self._was_quiet = False
-        data = b"".join(
-            bytes([i]) + tick.to_bytes(4, "little") for i, tick in zip(p.ids, p.ticks(goal).tolist(), strict=True)
-        )
+        self._goals = dict(zip(p.ids, goals, strict=True))
+        data = b"".join(bytes([i]) + tick.to_bytes(4, "little") for i, tick in self._goals.items())
         with self._bus.transaction() as port:
-            result = self._packets.syncWriteTxOnly(port, _GOAL, 4, list(data), len(data))
+            result = self._packets.syncWriteTxOnly(port, table.GOAL, 4, list(data), len(data))
         if result != COMM_SUCCESS:
             raise ServoBusError(f"port: {p.port}: the goal could not be sent: {self._packets.getTxRxResult(result)}")
 
     def health(self) -> tuple[ServoHealth, ...]:
-        """Temperature, voltage and errors of both servos, in one sync read; for about once a second."""
-        start = _TORQUE
-        conditions = []
-        for servo_id, data in zip(self.parameters.ids, self._sync_read(start, _TEMPERATURE + 1 - start), strict=True):
-            errors = data[_HARDWARE_ERROR - start]
-            conditions.append(
-                ServoHealth(
-                    servo_id,
-                    float(data[_TEMPERATURE - start]),
-                    _int(data, _VOLTAGE - start, 2) * 0.1,
-                    bool(data[_TORQUE - start]),
-                    data[_WATCHDOG - start] == _TRIPPED,
-                    _error_names(errors),
-                )
-            )
-        return tuple(conditions)
+        """Condition of both servos, in one sync read. Judges nothing: see `poll_health`."""
+        rows = self._sync_read(dynamixel_health.ADDRESS, dynamixel_health.SIZE)
+        now_s = self._clock()
+        return tuple(
+            ServoHealth.of(i, data, self._limits[i], now_s) for i, data in zip(self.parameters.ids, rows, strict=True)
+        )
+
+    def poll_health(self) -> ServoHealth:
+        """Condition of one servo, of each in turn, in one read of 83 bytes: for a few times a second in the loop.
+
+        Raises ServoFault, with `engaged` False and the reason in `lost`, if this servo was held and is not any more:
+        it has been restarted, or has let go, and whoever went on sending goals would move it in one stroke once it
+        is back. `engage` begins from where the head is.
+        """
+        servo_id = self.parameters.ids[self._next]
+        self._next = (self._next + 1) % len(self.parameters.ids)
+        with self._bus.transaction() as port:
+            address, size = dynamixel_health.ADDRESS, dynamixel_health.SIZE
+            data, result, error = self._packets.readTxRx(port, servo_id, address, size)
+            self._check(servo_id, address, result, error)
+        block = bytes(data)
+        health = ServoHealth.of(servo_id, block, self._limits[servo_id], self._clock())
+        if self.engaged and not self._shadow:
+            reason = let_go(health, block, self.parameters.watchdog_units)
+            if reason:
+                self._lose(servo_id, reason)
+            self._check_goal(servo_id, table.signed(block, table.GOAL - dynamixel_health.ADDRESS, 4))
+        return health
+
+    def reboot(self, servo_id: int) -> None:
+        """Restart a servo, which clears its hardware error. On request of a person: the cause may still be there.
+
+        Only a servo without torque, else its joint would fall: ServoFault. It does not answer for about half a second;
+        afterwards the neck is not engaged. ValueError for an unknown id, ServoFault in a shadow.
+        """
+        if servo_id not in self.parameters.ids:
+            raise ValueError(f"servo_id: {servo_id}; expected one of {self.parameters.ids}")
+        if self._shadow:
+            raise ServoFault(f"servo {servo_id}: not restarted in a shadow")
+        if self._read(servo_id, table.TORQUE, 1):
+            raise ServoFault(f"servo {servo_id}: has torque; expected none: its joint would fall when it restarts")
+        with self._bus.transaction() as port:
+            result, error = self._packets.reboot(port, servo_id)
+            self._check(servo_id, table.TORQUE, result, error)
+        self.engaged, self.lost = False, f"servo {servo_id} was restarted on request"
+
+    def _lose(self, servo_id: int, reason: str) -> None:
+        self.engaged, self.lost = False, f"servo {servo_id}: {reason}"
+        raise ServoFault(f"{self.lost}; call engage() to move again")
+
+    def _check_goal(self, servo_id: int, goal: int) -> None:
+        """Once, a goal may have been lost on the wire; the next one came by now."""
+        missed, self._missed[servo_id] = self._missed[servo_id], goal != self._goals[servo_id]
+        if missed and self._missed[servo_id]:
+            self._lose(servo_id, f"its goal is {goal}, expected {self._goals[servo_id]}: somebody else wrote there")
 
     def close(self, release: bool = False) -> None:
         """Leave the bus. The head stays where it is, held, unless `release`: then torque goes off and it sinks."""
         try:
-            if self.engaged or release:
+            if (self.engaged or release) and not self._shadow:
                 for servo_id in self.parameters.ids:
-                    self._write(servo_id, _WATCHDOG, 1, 0)
+                    self._write(servo_id, table.WATCHDOG, 1, 0)
                     if release:
-                        self._write(servo_id, _TORQUE, 1, 0)
+                        self._write(servo_id, table.TORQUE, 1, 0)
         except ServoBusError as error:
             logging.getLogger(__name__).warning("neck not left in order: %s", error)
         finally:
@@ -297,53 +249,63 @@ class DynamixelNeck:
             if model not in MODELS:
                 names = ", ".join(f"{name} ({number})" for number, name in MODELS.items())
                 raise ServoBusError(f"ids: servo {servo_id} at {p.port} is model {model}; expected one of {names}")
-            if self._read(servo_id, _DRIVE_MODE, 1) & _REVERSED:
+            if self._read(servo_id, table.DRIVE_MODE, 1) & table.REVERSED:
                 raise ServoBusError(
                     f"directions: servo {servo_id} is reversed by its own drive mode (register 10); "
                     "expected normal mode there, and -1 in directions"
                 )
+            low, high = self._read(servo_id, table.MIN_VOLTAGE, 2), self._read(servo_id, table.MAX_VOLTAGE, 2)
+            limit_c = self._read(servo_id, table.TEMPERATURE_LIMIT, 1)
+            self._limits[servo_id] = ServoLimits(float(limit_c), low * table.VOLT_PER_UNIT, high * table.VOLT_PER_UNIT)
         self._read_present()
 
     def _configure(self, servo_id: int, low: int, high: int) -> None:
         p = self.parameters
         wanted = (
-            (_DRIVE_MODE, 1, 0),
-            (_OPERATING_MODE, 1, _POSITION_CONTROL),
-            (_MAX_POSITION, 4, high),
-            (_MIN_POSITION, 4, low),
+            (table.DRIVE_MODE, 1, 0),
+            (table.OPERATING_MODE, 1, table.POSITION_CONTROL),
+            (table.MAX_POSITION, 4, high),
+            (table.MIN_POSITION, 4, low),
         )
         # Read before write: EEPROM wears out, and it is writable only without torque.
         changes = [(a, size, value) for a, size, value in wanted if self._read(servo_id, a, size) != value]
         if changes:
-            self._write(servo_id, _TORQUE, 1, 0)
+            self._write(servo_id, table.TORQUE, 1, 0)
         for address, size, value in changes:
             self._write(servo_id, address, size, value)
         # After the operating mode, which resets them.
-        self._write(servo_id, _D_GAIN, 2, p.position_d_gain)
-        self._write(servo_id, _P_GAIN, 2, p.position_p_gain)
-        self._write(servo_id, _VELOCITY, 4, math.ceil(p.profile_velocity_rad_s / RAD_S_PER_VELOCITY_UNIT))
-        self._write(servo_id, _ACCELERATION, 4, math.ceil(p.profile_acceleration_rad_s2 / RAD_S2_PER_ACCELERATION_UNIT))
+        self._write(servo_id, table.D_GAIN, 2, p.position_d_gain)
+        self._write(servo_id, table.P_GAIN, 2, p.position_p_gain)
+        self._write(servo_id, table.VELOCITY, 4, math.ceil(p.profile_velocity_rad_s / table.RAD_S_PER_VELOCITY_UNIT))
+        self._write(
+            servo_id,
+            table.ACCELERATION,
+            4,
+            math.ceil(p.profile_acceleration_rad_s2 / table.RAD_S2_PER_ACCELERATION_UNIT),
+        )
 
     def _refuse_hardware_error(self, servo_id: int) -> None:
-        errors = self._read(servo_id, _HARDWARE_ERROR, 1)
+        errors = self._read(servo_id, table.HARDWARE_ERROR, 1)
         if errors:
-            raise ServoFault(f"servo {servo_id}: hardware error: {', '.join(_error_names(errors))}; power-cycle it")
+            raise ServoFault(
+                f"servo {servo_id}: hardware error: {', '.join(table.error_names(errors))}; reboot or power-cycle it"
+            )
 
-    def _refuse_tripped_watchdog(self) -> None:
+    def _refuse_other_watchdog(self) -> None:
         for servo_id in self.parameters.ids:
-            if self._read(servo_id, _WATCHDOG, 1) == _TRIPPED:
-                self.engaged = False
-                raise ServoFault(f"servo {servo_id}: its bus watchdog stopped it; call engage() to move again")
+            refusal = watchdog_refusal(self._read(servo_id, table.WATCHDOG, 1), self.parameters.watchdog_units)
+            if refusal:
+                self._lose(servo_id, refusal)
 
     def _read_present(self) -> tuple[np.ndarray, np.ndarray]:
         """Present positions [ticks] and velocities [velocity units], each (2,) int; notes alerts and the time."""
-        start = _PRESENT_CURRENT
-        rows = self._sync_read(start, _PRESENT_POSITION + 4 - start)
+        start = table.PRESENT_CURRENT
+        rows = self._sync_read(start, table.PRESENT_POSITION + 4 - start)
         now_s = self._clock()
         self._was_quiet |= now_s - self._heard_s > self.parameters.watchdog_s / 2
         self._heard_s = now_s
-        ticks = [_int(row, _PRESENT_POSITION - start, 4) for row in rows]
-        velocities = [_int(row, _PRESENT_VELOCITY - start, 4) for row in rows]
+        ticks = [table.signed(row, table.PRESENT_POSITION - start, 4) for row in rows]
+        velocities = [table.signed(row, table.PRESENT_VELOCITY - start, 4) for row in rows]
         return np.array(ticks), np.array(velocities)
 
     def _sync_read(self, address: int, size: int) -> list[bytes]:
@@ -363,7 +325,7 @@ class DynamixelNeck:
                 self._check(servo_id, address, result, error)
                 if len(data) != size:
                     raise ServoTimeout(f"servo {servo_id}: {len(data)} bytes from register {address}; expected {size}")
-                self._alerts[i] = bool(error & _ALERT)
+                self._alerts[i] = bool(error & table.ALERT)
                 rows.append(bytes(data))
             if port.getBytesAvailable():
                 raise ServoTimeout(f"port: {self.parameters.port}: more answers than asked for; these may be late ones")
@@ -387,14 +349,6 @@ class DynamixelNeck:
             raise ServoTimeout(f"servo {servo_id}: no answer within {timeout_ms:.0f} ms (register {address})")
         if result != COMM_SUCCESS:
             raise ServoTimeout(f"servo {servo_id}: {self._packets.getTxRxResult(result)} (register {address})")
-        if error & ~_ALERT:
-            reason = self._packets.getRxPacketError(error & ~_ALERT)
+        if error & ~table.ALERT:
+            reason = self._packets.getRxPacketError(error & ~table.ALERT)
             raise ServoFault(f"servo {servo_id} refuses register {address}: {reason}")
-
-
-def _int(data: bytes, offset: int, size: int) -> int:
-    return int.from_bytes(data[offset : offset + size], "little", signed=True)
-
-
-def _error_names(bits: int) -> tuple[str, ...]:
-    return tuple(_HARDWARE_ERRORS.get(bit, f"bit {bit}") for bit in range(8) if bits >> bit & 1)

@@ -17,6 +17,10 @@ BAUD_RATES = (9600, 57600, 115200, 1_000_000, 2_000_000, 3_000_000, 4_000_000)
 _READ_SLICE_S = 0.002
 _BABBLE_MS = 50.0
 _DRAIN_S = 0.05
+_PING, _READ, _SYNC_READ = 0x01, 0x02, 0x82
+_HARMLESS = frozenset((_PING, _READ, _SYNC_READ))
+_INSTRUCTION_AT = 7
+"""Byte of the instruction in a packet of protocol 2.0."""
 
 
 class ServoBusError(RuntimeError):
@@ -31,13 +35,18 @@ class ServoFault(ServoBusError):
     """A servo refuses, has failed, or has stopped by itself. Trying again does not help."""
 
 
+class ReadOnlyError(RuntimeError):
+    """A bus opened only to read was about to carry an instruction that changes something. It was not sent."""
+
+
 class _Port(PortHandler):
     """`PortHandler` spins on a non-blocking port against the wall clock, and waits at least 34 ms for nothing."""
 
     is_open: bool
 
-    def __init__(self, port_name: str, response_timeout_s: float) -> None:
+    def __init__(self, port_name: str, response_timeout_s: float, read_only: bool) -> None:
         super().__init__(port_name)
+        self._read_only = read_only
         self._response_timeout_ms = response_timeout_s * 1e3
 
     def setupPort(self, cflag_baud: int) -> bool:
@@ -58,6 +67,13 @@ class _Port(PortHandler):
     def setPacketTimeout(self, packet_length: int) -> None:
         self.setPacketTimeoutMillis(self.tx_time_per_byte * packet_length + self._response_timeout_ms)
 
+    def writePort(self, packet: Sequence[int]) -> int:
+        """Everything that leaves goes through here."""
+        if self._read_only and packet[_INSTRUCTION_AT] not in _HARMLESS:
+            raise ReadOnlyError(f"port: {self.port_name}: instruction 0x{packet[_INSTRUCTION_AT]:02x} in a shadow")
+        sent: int = super().writePort(packet)
+        return sent
+
     def readPort(self, length: int) -> bytes:
         if self.getTimeSinceStart() > self.packet_timeout + _BABBLE_MS:
             # The SDK looks at the time only when the line is quiet, so a babbling line would hold it forever.
@@ -66,11 +82,14 @@ class _Port(PortHandler):
 
 
 class SerialBus:
-    """An open port. Raises ServoBusError naming `port` if there is none, or if someone else has it."""
+    """An open port. Raises ServoBusError naming `port` if there is none, or if someone else has it.
 
-    def __init__(self, port: str, baud_rate: int, response_timeout_s: float) -> None:
+    read_only: nothing but pings and reads can leave it; whatever else is tried raises ReadOnlyError.
+    """
+
+    def __init__(self, port: str, baud_rate: int, response_timeout_s: float, read_only: bool = False) -> None:
         self._name, self._baud_rate = port, baud_rate
-        self._port = _Port(port, response_timeout_s)
+        self._port = _Port(port, response_timeout_s, read_only)
         self._unsettled = False
         if not os.path.exists(port):
             there = sorted(glob.glob("/dev/serial/by-id/*") or glob.glob("/dev/ttyUSB*") + glob.glob("/dev/ttyACM*"))
