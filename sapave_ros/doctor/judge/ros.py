@@ -44,7 +44,7 @@ class GraphFacts:
     trouble: why there was none, empty else. nodes: names in this domain, ours excepted. strangers: `NODE publishes
     TOPIC`, where the table knows no such publisher. segment_bytes: its largest shared-memory segment of Fast DDS,
     profile_bytes: what the profile asks for. clock_s: ROS time less the system's [s], drift_s: how far ROS time
-    went ahead of the monotonic clock in that second [s]. claims: by field, who holds it of this run's; empty = free.
+    went ahead of the monotonic clock meanwhile [s]. claims: by field, who holds it of this run's; empty = free.
     """
 
     trouble: str = ""
@@ -165,12 +165,12 @@ def alone(settings: Settings, facts: GraphFacts) -> Outcome:
         return wrong(
             joined(facts.strangers), f"stop those nodes, or: export ROS_DOMAIN_ID={_other(settings)} before the start"
         )
-    held = [f"{name} by {who}" for name, who in facts.claims.items() if who]
+    holders = sorted(set(facts.claims.values()) - {""})
     there = sorted(ours & counts.keys())
-    if held or there:
-        found = f"a graph runs here: {joined(there) or 'no node seen yet'}; claimed: {joined(held) or 'nothing'}"
+    if holders or there:
+        by = f", started by {joined(holders)}" if holders else ""
         return warning(
-            found,
+            f"a graph runs here: {joined(there) or 'no node seen yet'}{by}",
             f"nothing, if it is yours; for a second one: export ROS_DOMAIN_ID={_other(settings)}, another --dds-domain",
         )
     others = sorted(counts)
@@ -185,9 +185,7 @@ def time(settings: Settings, facts: GraphFacts) -> Outcome:
     """ROS time is this machine's time, and goes on as the monotonic clock does."""
     if facts.trouble:
         return skipped("no ROS node could look", "mend 'Fast DDS profile' above")
-    found = (
-        f"ROS time {facts.clock_s * 1e3:+.1f} ms off the system's, {facts.drift_s * 1e3:+.2f} ms off monotonic in 1 s"
-    )
+    found = f"ROS time {facts.clock_s * 1e3:+.1f} ms off the system's, {facts.drift_s * 1e3:+.2f} ms off monotonic"
     if max(abs(facts.clock_s), abs(facts.drift_s)) > CLOCK_JUMP_S:
         return wrong(found, "stop what sets the clock (timedatectl; chronyc tracking), and nodes with use_sim_time")
     return ok(found)

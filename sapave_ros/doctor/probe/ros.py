@@ -17,7 +17,9 @@ from sapave_ros.plan import Options
 from sapave_ros.plan import environment as environment_of_graph
 from sapave_ros.share import share_path
 
-LISTEN_S = 1.0
+LISTEN_S = (1.5, 4.0)
+"""At least and at most; in between, until nobody new has been heard of for `QUIET_S` [s]."""
+QUIET_S = 0.7
 NAME = "sapave_doctor"
 
 
@@ -97,10 +99,18 @@ def nodes(settings: Settings) -> GraphFacts:
         return GraphFacts(trouble=f"{type(error).__name__}: {error}")
     node.get_clock().now()  # the first call is a slow one
     start_s, start_ros_s = time.monotonic(), node.get_clock().now().nanoseconds * 1e-9
-    time.sleep(LISTEN_S)
+    names: list[str] = []
+    heard_s = start_s
+    while (now_s := time.monotonic()) - start_s < LISTEN_S[1]:
+        if now_s - start_s > LISTEN_S[0] and now_s - heard_s > QUIET_S:
+            break
+        there = node.get_node_names()
+        if len(there) != len(names):
+            names, heard_s = there, now_s
+        time.sleep(0.1)
     end_s, clock_s, system_s = time.monotonic(), node.get_clock().now().nanoseconds * 1e-9, time.time()
     facts = GraphFacts(
-        nodes=[name for name in node.get_node_names() if name != NAME and not name.startswith("_ros2cli")],
+        nodes=[name for name in names if name != NAME and not name.startswith("_ros2cli")],
         strangers=[
             f"{info.node_name} publishes {stream.topic}"
             for stream in graph.STREAMS
