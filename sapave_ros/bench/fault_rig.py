@@ -1,0 +1,306 @@
+"""The running graph on the bench: started, set in motion, watched, brought back to STANDBY and started anew."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Bool
+
+from sapave_ros import g1, graph
+from sapave_ros.bench.fault_joystick import Joystick
+from sapave_ros.bench.fault_measure import Said, Wire, of_one_watchdog, speeds
+from sapave_ros.bench.fault_motion import Player
+from sapave_ros.bench.fault_wire import WireTap
+from sapave_ros.bringup import Bringup, BringupError
+from sapave_ros.nodes import ros
+from sapave_ros.nodes.operator import Operator, OperatorError
+from sapave_ros.plan import Options, environment
+from sapave_ros.sim.faults import FaultClient
+from sapave_ros.sim.motors import MotorReader, Motors
+from sapave_ros.types import Floats
+
+PATIENCE_S = 15.0
+"""For what takes a second or two, on a busy machine [s]. Nothing is judged by it."""
+
+UNDER_WAY_RAD_S = 0.25
+"""Head and arms both are in motion when the fastest joint of each has this speed [rad/s]: half of the highest."""
+
+INSTRUCTIONS = ("look at the red mug", "find the blue ball", "where is the green bottle?", "look at the yellow box")
+
+SDK, GUARD = "sdk", "guard"
+"""Names, besides those of `graph.PROCESSES`, of the two processes in which the SDK lives."""
+
+_CHILDREN = {SDK: "unitree_process.py", GUARD: "unitree_guard.py"}
+
+
+MOVING = ("ACTIVE", "TELEOP")
+"""States in which something may move."""
+
+
+class RigError(RuntimeError):
+    """The graph did not come to where a fault can be tried. The message says what was waited for."""
+
+
+class Rig:
+    """One graph after the other, and the person and the policy at it.
+
+    options: of the graph. operator: lives in the caller's ROS session. stop: set to end every wait early.
+    """
+
+    def __init__(self, options: Options, operator: Operator, stop: threading.Event) -> None:
+        self.options, self.operator, self.player = options, operator, Player(operator)
+        self.faults = FaultClient(options.run_dir)
+        self.permits: list[Said] = []
+        self.estop_heard_s: list[float] = []
+        self.by_command = False
+        self.joystick = Joystick(operator)
+        self._undo: list[Callable[[], None]] = []
+        self._stop = stop
+        self._bringup: Bringup | None = None
+        self._command: subprocess.Popen[bytes] | None = None
+        self._tap: WireTap | None = None
+        self._motors: MotorReader | None = None
+        self._own_memory, self._left_memory = _fastdds_files(os.getpid()), set[str]()
+        self._said = 0
+        often = QoSProfile(depth=500, reliability=ReliabilityPolicy.RELIABLE)
+        operator.create_subscription(DiagnosticStatus, graph.PERMIT, self._on_permit, often)
+        ros.subscribe(operator, graph.stream(graph.ESTOP), self._on_estop)
+
+    # ---- what is heard ----
+
+    def _on_permit(self, msg: DiagnosticStatus) -> None:
+        permit = ros.permit_from_msg(msg, time.monotonic())
+        self.permits.append(Said(permit.sent_s, permit.sequence, permit.state, permit.reason))
+
+    def _on_estop(self, msg: Bool) -> None:
+        if msg.data:
+            self.estop_heard_s.append(time.monotonic())
+
+    @property
+    def state(self) -> str:
+        """Of the newest permit of our watchdog, `unknown` before the first."""
+        said = of_one_watchdog(self.permits)
+        return said[-1].state if said else "unknown"
+
+    def motors(self) -> Motors:
+        """The simulated motors in the last half minute."""
+        assert self._motors is not None
+        return self._motors.all_after(0)
+
+    def wire(self) -> Wire:
+        """The frames of the last half minute."""
+        assert self._tap is not None
+        return self._tap.reader.all()
+
+    def _newest(self) -> Motors:
+        assert self._motors is not None
+        newest = self._motors.all_after(self._motors.latest - 3)
+        if not len(newest):
+            raise RigError("the simulated motors tell nothing")
+        return newest[-1:]
+
+    # ---- waiting ----
+
+    def spin(self, seconds: float) -> None:
+        """Lets time pass, with the player playing. KeyboardInterrupt where somebody wants to stop."""
+        self.operator.wait(self._stop.is_set, seconds)
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+
+    def until(self, done: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+        """Raises RigError where that does not come true in time."""
+        if not self.operator.wait(lambda: done() or self._stop.is_set(), patience_s):
+            last = self.permits[-1] if self.permits else None
+            raise RigError(f"not within {patience_s:g} s: {what}; last permit: {last}")
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+
+    # ---- processes ----
+
+    def start(self, by_command: bool = False) -> None:
+        """Starts the graph and waits for STANDBY. by_command: as a person does, with `sapave up`."""
+        self.by_command = by_command
+        self.permits.clear()
+        try:
+            if by_command:
+                self._start_command()
+            else:
+                self._bringup = Bringup(self.options)
+                self._bringup.start(self._stop)
+            self._tap = WireTap(self.options.run_dir, self.options.dds_domain)
+            self._motors = MotorReader(self.options.run_dir / "motors")
+            self.until(lambda: self.state == "STANDBY", "STANDBY after the start", 30.0)
+        except BringupError as error:
+            raise RigError(f"the graph does not start: {error}") from error
+
+    def _start_command(self) -> None:
+        argv = [sys.executable, "-m", "sapave_ros.cli", "up", "--sim"]
+        argv += ["--run-dir", str(self.options.run_dir), "--dds-domain", str(self.options.dds_domain)]
+        log = open(self.options.run_dir / "up.log", "wb")  # noqa: SIM115 - of the child
+        self._command = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        log.close()
+        self.until((self.options.run_dir / "motors").exists, "the simulated robot", 60.0)
+
+    def stop(self) -> None:
+        """Ends the graph, whatever state its processes are in, and clears what killed ones left in shared memory."""
+        for pid in [*self.pids.values(), *([] if self._command is None else [self._command.pid])]:
+            if psutil.pid_exists(pid):
+                os.kill(pid, signal.SIGCONT)  # a stopped process does not hear that it shall end
+        self.tidy()
+        self.joystick.alive = False
+        if self._tap is not None:
+            self._tap.close()
+        if self._bringup is not None:
+            self._bringup.stop()
+        if self._command is not None:
+            self._command.terminate()
+            self._command.wait(30.0)
+        self._bringup = self._command = self._tap = None
+        for name in self._left_memory - self._own_memory:
+            Path(name).unlink(missing_ok=True)
+            Path(f"{name}_el").unlink(missing_ok=True)
+        self._left_memory.clear()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by name: those of the table that live, and the two of the SDK."""
+        pids: dict[str, int] = {}
+        if self._bringup is not None:
+            pids.update(self._bringup.pids)
+        elif self._command is not None:
+            for child in _children(self._command.pid):
+                pids.update({p.name: child.pid for p in graph.PROCESSES if p.module in _words(child)})
+        if "arm" in pids:
+            for child in _children(pids["arm"]):
+                words = " ".join(_words(child))
+                pids.update({name: child.pid for name, script in _CHILDREN.items() if script in words})
+        return pids
+
+    @property
+    def command_pid(self) -> int:
+        """Of `sapave up`."""
+        assert self._command is not None
+        return self._command.pid
+
+    def signal(self, pid: int, number: signal.Signals) -> float:
+        """Sends it; returns when [s, monotonic]."""
+        if number is signal.SIGKILL:
+            self._left_memory |= _fastdds_files(pid)
+        now_s = time.monotonic()
+        os.kill(pid, number)
+        return now_s
+
+    def spawn(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Another process, in the environment of the graph's; its output goes into the run directory."""
+        with open(self.options.run_dir / "others.log", "ab") as log:
+            env = os.environ | environment(self.options)
+            return subprocess.Popen(argv, env=env, stdout=log, stderr=log, start_new_session=True)
+
+    def later(self, undo: Callable[[], None]) -> None:
+        """What `tidy` has to do."""
+        self._undo.append(undo)
+
+    def tidy(self) -> None:
+        """Ends what an action or a preparation has begun, newest first."""
+        while self._undo:
+            self._undo.pop()()
+
+    # ---- up to the fault and back ----
+
+    def arm(self) -> None:
+        """From STANDBY to ACTIVE, with the arms taken and the neck held."""
+
+        def taken() -> bool:
+            newest = self._newest()
+            return bool(newest.weight[0] == 1.0 and newest.neck_torque[0].all())
+
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not (self.state == "ACTIVE" and taken()):
+            refused = ""
+            if self.state != "ACTIVE":
+                try:
+                    self.operator.arm(PATIENCE_S)
+                except OperatorError as error:  # rates are judged over a while, and the graph has just begun
+                    refused = str(error)
+            if time.monotonic() > deadline_s:
+                raise RigError(f"not ACTIVE with the arms and the neck within {PATIENCE_S:g} s; {refused}")
+            self.spin(0.1)
+
+    def head_at(self) -> Floats:
+        """Where the neck is [rad], (2,)."""
+        return np.asarray(self._newest().head[0])
+
+    def under_way(self) -> bool:
+        """Whether head and arms are in motion."""
+        speed = speeds(self._newest())
+        heads = len(g1.HEAD)
+        return bool(min(speed[0, :heads].max(), speed[0, heads:].max()) > UNDER_WAY_RAD_S)
+
+    def instruct(self) -> None:
+        """Another instruction than the last one."""
+        self._said += 1
+        self.operator.say(INSTRUCTIONS[self._said % len(INSTRUCTIONS)], PATIENCE_S)
+
+    def until_under_way(self) -> None:
+        """Raises RigError where head and arms do not come into motion, or may not move any more."""
+        self.until(lambda: self.under_way() or self.state not in MOVING, "head and arms in motion")
+        if self.state not in MOVING:
+            raise RigError(f"stopped before anything was broken: {self.permits[-1]}")
+
+    def recover(self) -> None:
+        """To STANDBY with the arms released, from wherever a fault that is over has led. Raises RigError."""
+        self.player.end()
+        self.player.reports = False
+        self.tidy()
+        try:
+            self.faults.clear()
+            self.operator.say("", PATIENCE_S)
+            self.operator.release_stop(PATIENCE_S)
+            deadline_s = time.monotonic() + PATIENCE_S
+            while self.state != "STANDBY":
+                service = graph.RESET_SERVICE if self.state == "ESTOP" else graph.DISARM_SERVICE
+                try:
+                    self.operator.call(service, PATIENCE_S)
+                except OperatorError:
+                    if time.monotonic() > deadline_s:
+                        raise
+                self.spin(0.2)
+        except (OperatorError, RuntimeError) as error:
+            raise RigError(f"no way back to STANDBY: {error}") from error
+        self.until(lambda: bool(self._newest().weight[0] == 0.0), "the arms released")
+        self.spin(0.3)
+
+
+def _children(pid: int) -> list[Any]:
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _words(process: Any) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return []
+
+
+def _fastdds_files(pid: int) -> set[str]:
+    """Shared memory with which this process hears the others of its ROS domain, and they it."""
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_text()
+    except OSError:
+        return set()
+    return {line.split()[-1] for line in maps.splitlines() if "/dev/shm/fastrtps_" in line and "port" not in line}
