@@ -21,6 +21,8 @@ LISTEN_S = (1.5, 4.0)
 """At least and at most; in between, until nobody new has been heard of for `QUIET_S` [s]."""
 QUIET_S = 0.7
 NAME = "sapave_doctor"
+OPERATOR = "operator"
+"""The node of `sapave move` and its like: a person, who may send a chunk."""
 
 
 def _asked(tag: str) -> int:
@@ -116,7 +118,7 @@ def nodes(settings: Settings) -> GraphFacts:
             for stream in graph.STREAMS
             if "*" not in stream.publishers
             for info in node.get_publishers_info_by_topic(stream.topic)
-            if info.node_name not in stream.publishers
+            if info.node_name not in (*stream.publishers, OPERATOR)
         ],
         segment_bytes=_largest_segment(),
         profile_bytes=_asked("segment_size"),
