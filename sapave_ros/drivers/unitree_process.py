@@ -68,6 +68,10 @@ class Process:
         self.stream = stream
         self._board, self._arms, self._hands, self._reader = board, arms, hands, reader
         self._orders, self._closed = orders, not orders
+        self._sent_s, self._lateness_s = board.status["sent_s"], board.status["lateness_s"]
+        self._frames = int(board.status["frames_sent"])  # a guard goes on counting
+        self._lateness_max_s = float(board.status["lateness_max_s"])
+        self._told_weight = float(board.status["weight"])
         self._hands_sent_s = 0.0
         self._parent = os.getppid()
         self._stop_signal = 0
@@ -151,24 +155,28 @@ class Process:
             self._last_said = text
 
     def _send(self, frame: bytes, written_s: float | None) -> None:
-        status = self._board.status
+        status, weight = self._board.status, self.stream.weight
         if self._arms is not None:
-            # A guard that finds this half done must not believe in less weight than the robot may have.
-            status["weight"] = max(float(status["weight"]), self.stream.weight)
             self._board.frame.write(frame)
+            if weight > self._told_weight:
+                # A guard that finds this half done must not believe in less weight than the robot may have.
+                status["weight"] = self._told_weight = weight
             try:
                 self._arms.write(frame)
             except unitree_sdk.UnitreeError as error:  # the next may pass; without any, the arms would stay stiff
                 self._say(str(error))
                 return
-            status["weight"] = self.stream.weight
+            if weight < self._told_weight:
+                status["weight"] = self._told_weight = weight
         now_s = time.monotonic()
-        slot = (int(status["frames_sent"]) + int(status["frames_dropped"])) % unitree_shared.RING
+        slot = self._frames % unitree_shared.RING
         lateness_s = 0.0 if written_s is None else now_s - written_s
-        status["sent_s"][slot] = now_s
-        status["lateness_s"][slot] = lateness_s
-        status["lateness_max_s"] = max(float(status["lateness_max_s"]), lateness_s)
-        status["frames_dropped" if self._arms is None else "frames_sent"] += 1
+        self._sent_s[slot] = now_s
+        self._lateness_s[slot] = lateness_s
+        if lateness_s > self._lateness_max_s:
+            status["lateness_max_s"] = self._lateness_max_s = lateness_s
+        self._frames += 1
+        status["frames_dropped" if self._arms is None else "frames_sent"] = self._frames
 
 
 def open_process(config: dict) -> Process:
