@@ -33,7 +33,7 @@ SLOW_BELOW = 0.03
 DAMPING = 0.03
 """Damping of a direction in which the hand cannot be moved at all, in the same units."""
 
-STOPPING_S = 0.3
+STOPPING_S = 0.4
 """A joint approaches the end of its range no faster than would take it there in this time [s]."""
 
 ELBOW_GAIN_PER_S = 0.8

@@ -6,11 +6,14 @@ one lost message changes nothing, and silence brings the joints to rest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from sapave_ros import g1
 from sapave_ros.core.hand_ik import HandIk
 from sapave_ros.core.teleop import Limb, TeleopParameters, Way, Wish
+from sapave_ros.graph import TELEOP_HZ
 from sapave_ros.types import ActionChunk, Floats
 
 STEP_S = 0.03
@@ -20,10 +23,20 @@ STEPS = 4
 COMMAND_STALE_AFTER_S = 0.2
 """Age of the newest command beyond which nobody knows where the hands are [s]: ten of them."""
 
-_ARM = {Limb.LEFT: slice(0, 7), Limb.RIGHT: slice(7, 14)}
-_HAND = {Limb.LEFT: slice(14, 20), Limb.RIGHT: slice(20, 26)}
+LEASH_S, LEASH_RAD = 0.15, 0.04
+"""How far what was asked for may be ahead of the command: what is on its way at that speed, and a bit. Where joints are
+slowed down on the way to their command, whatever is ahead would have to be taken back before they turn around."""
+
+STOPPING_S = 0.4
+"""A joint approaches the end of its range no faster than would take it there in this time [s]."""
+
+_GROUP = g1.HEAD + g1.OTHER
+_N_HEAD = len(g1.HEAD)
+_RANGE_RAD = _GROUP.column("upper") - _GROUP.column("lower")
+_HEAD = slice(0, 2)
+_ARM = {Limb.LEFT: slice(2, 9), Limb.RIGHT: slice(9, 16)}
+_FINGERS = {Limb.LEFT: slice(16, 22), Limb.RIGHT: slice(22, 28)}
 _SIDE = {Limb.LEFT: "left", Limb.RIGHT: "right"}
-_FINGERS_RAD = g1.OTHER.column("upper") - g1.OTHER.column("lower")
 
 
 def chunk(stamp_s: float, names: tuple[str, ...], rates: Floats) -> ActionChunk:
@@ -36,44 +49,81 @@ class Jog:
 
     def __init__(self, config: TeleopParameters, ik: HandIk | None) -> None:
         self._config, self._ik = config, ik
-        self._kept: tuple[Limb, Way, Floats] | None = None
+        self._moved: tuple[Limb, Way, int] | None = None
+        self._kept: Floats | None = None
+        self._pace: dict[str, float] = {}
+        self._now_s = 0.0
+        self._ahead = np.zeros(len(_GROUP))  # where the joints will be, once they have carried out all that was asked
 
-    def head(self, wish: Wish | None) -> Floats:
-        """Rates (2,) [rad/s] in `g1.HEAD` order; the head stands while the sticks move something else."""
-        if wish is None or wish.limb is not Limb.HEAD:
-            return np.zeros(2)
-        # Yaw to the left is positive, and so is looking down.
-        return wish.speed * self._config.head_rad_s * np.array([wish.sticks["left"], -wish.sticks["forward"]])
+    def rates(self, wish: Wish | None, head: Floats | None, arms: Floats | None, now_s: float) -> tuple[Floats, Floats]:
+        """Rates of the head, (2,) in `g1.HEAD` order, and of arms and hands, (26,) in `g1.OTHER` order [rad/s].
 
-    def arms(self, wish: Wish | None, commanded: Floats | None) -> Floats:
-        """Rates (26,) [rad/s] in `g1.OTHER` order; commanded: (26,) [rad] the newest command, None where too old."""
-        rates = np.zeros(len(g1.OTHER))
-        if wish is None or wish.limb is Limb.HEAD:
-            self._kept = None
-            return rates
-        config, sticks = self._config, wish.sticks
-        arm, hand = _ARM[wish.limb], _HAND[wish.limb]
-        share = wish.speed * (wish.triggers["close"] - wish.triggers["open"])
-        rates[hand] = share / config.fingers_s * _FINGERS_RAD[hand]
+        Joints that the sticks do not move stand. head, arms: (2,) and (26,) [rad] the newest commands, None where too
+        old: nothing moves from where nobody knows. now_s: monotonic [s].
+        """
+        rates = np.zeros(len(_GROUP))
+        passed_s, self._now_s = min(max(0.0, now_s - self._now_s), 2.0 / TELEOP_HZ), now_s
+        moved = None if wish is None else (wish.limb, wish.way, wish.joint)
+        if moved != self._moved:
+            self._moved, self._kept, self._pace = moved, None, {}
+        commanded = np.concatenate(
+            [
+                np.full(_N_HEAD, np.nan) if head is None else head,
+                np.full(len(g1.OTHER), np.nan) if arms is None else arms,
+            ]
+        )
+        if wish is not None:
+            pace = self._ramped(wish.pace, passed_s)
+            for joints, asked in self._asked(wish, pace, commanded):
+                if np.isfinite(commanded[joints]).all():
+                    rates[joints] = self._leashed(joints, asked, commanded[joints])
+        still = rates == 0.0
+        self._ahead = np.where(still, commanded, self._ahead + rates * passed_s)
+        return rates[:_N_HEAD], rates[_N_HEAD:]
+
+    def _asked(self, wish: Wish, pace: dict[str, float], commanded: Floats) -> list[tuple[slice, Floats]]:
+        """Joints, and the rates that the sticks ask of them [rad/s]."""
+        config = self._config
+        if wish.limb is Limb.HEAD:  # yaw to the left is positive, and so is looking down
+            return [(_HEAD, config.head_rad_s * np.array([pace["left"], -pace["forward"]]))]
+        arm, fingers = _ARM[wish.limb], _FINGERS[wish.limb]
+        closing = (pace["close"] - pace["open"]) / config.fingers_s * _RANGE_RAD[fingers]
         if wish.way is Way.JOINT:
-            rates[arm.start + wish.joint] = wish.speed * config.joint_rad_s * sticks["forward"]
-            return rates
-        if self._ik is None or commanded is None:
-            return rates
+            joint = arm.start + wish.joint
+            return [(fingers, closing), (slice(joint, joint + 1), np.array([config.joint_rad_s * pace["forward"]]))]
+        return [(fingers, closing), (arm, self._hand(wish, pace, commanded[arm]))]
+
+    def _leashed(self, joints: slice, asked: Floats, commanded: Floats) -> Floats:
+        """The rates that are still possible: towards the end of a range, and where the command does not come along."""
+        low = np.minimum(0.0, (_GROUP.lower[joints] - commanded) / STOPPING_S)
+        high = np.maximum(0.0, (_GROUP.upper[joints] - commanded) / STOPPING_S)
+        rates = np.clip(asked, low, high)
+        ahead = (self._ahead[joints] - commanded) * np.sign(rates)
+        left = 2.0 * (1.0 - ahead / (np.abs(rates) * LEASH_S + LEASH_RAD))
+        return rates * min(1.0, max(0.0, float(np.nan_to_num(left, nan=1.0).min())))
+
+    def _hand(self, wish: Wish, pace: dict[str, float], commanded: Floats) -> Floats:
+        """Rates (7,) of the arm whose hand moves along or turns."""
         along = wish.way is Way.ALONG
-        if along:
-            asked = np.array([sticks["forward"], sticks["left"], sticks["up"]])
-        else:  # about x forward, y left, z up of the torso, so: roll to the left, fingertips up, fingertips left
-            asked = np.array([-sticks["tilt"], -sticks["forward"], sticks["left"]])
+        if along:  # x forward, y left, z up of the torso
+            asked = np.array([pace["forward"], pace["left"], pace["up"]])
+        else:  # about the same axes: roll to the left, fingertips up, fingertips left
+            asked = np.array([-pace["tilt"], -pace["forward"], pace["left"]])
         size = float(np.linalg.norm(asked))
-        if size == 0.0:
+        if size == 0.0 or self._ik is None or not np.isfinite(commanded).all():
             self._kept = None
-            return rates
-        asked *= min(1.0, 1.0 / size)
+            return np.zeros(len(commanded))
         side = _SIDE[wish.limb]
-        if self._kept is None or self._kept[:2] != (wish.limb, wish.way):
-            self._kept = (wish.limb, wish.way, self._ik.hand_in_torso(side, commanded[arm]))
-        velocity = wish.speed * (config.hand_m_s if along else config.hand_rad_s) * asked
-        eagerness = wish.speed * min(1.0, size)
-        rates[arm] = self._ik.joint_velocities(side, commanded[arm], velocity, along, self._kept[2], eagerness)
-        return rates
+        if self._kept is None:
+            self._kept = self._ik.hand_in_torso(side, commanded)
+        asked *= (self._config.hand_m_s if along else self._config.hand_rad_s) / max(1.0, size)
+        return self._ik.joint_velocities(side, commanded, asked, along, self._kept, min(1.0, size))
+
+    def _ramped(self, pace: Mapping[str, float], passed_s: float) -> dict[str, float]:
+        """The pace without jumps: each joint would be late first, and make up for it by more than was asked."""
+        change = passed_s / self._config.ramp_s
+        before = self._pace or dict.fromkeys(pace, 0.0)
+        self._pace = {
+            name: min(max(value, before[name] - change), before[name] + change) for name, value in pace.items()
+        }
+        return self._pace

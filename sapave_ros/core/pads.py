@@ -96,18 +96,19 @@ class Pad:
                 raise ValueError(f"axes[{i}]: {value}; expected a finite number")
         found = {name: place.value(axes, buttons) for name, place in self.places.items()}
         return Controls(
-            {name: found.get(name, 0.0) for name in STICKS},
-            {name: max(0.0, found.get(name, 0.0)) for name in TRIGGERS},
+            {
+                **{name: found.get(name, 0.0) for name in STICKS},
+                **{name: max(0.0, found.get(name, 0.0)) for name in TRIGGERS},
+            },
             frozenset(name for name in BUTTONS if found.get(name, 0.0) > PRESSED),
         )
 
 
 @dataclass(frozen=True)
 class Controls:
-    """sticks, triggers: by name, see STICKS and TRIGGERS. pressed: names out of BUTTONS."""
+    """moving: by name out of STICKS and TRIGGERS. pressed: names out of BUTTONS."""
 
-    sticks: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(STICKS, 0.0))
-    triggers: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(TRIGGERS, 0.0))
+    moving: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(STICKS + TRIGGERS, 0.0))
     pressed: frozenset[str] = frozenset()
 
 

@@ -22,8 +22,12 @@ from sapave_ros.types import Grip, Permit, Takeover
 STOP_SHOWS_S = 0.2
 """A stop button pressed for a moment is told this long [s]: ten messages, of which one reaches the watchdog."""
 
-AGAIN_AFTER_S = 0.25
+AGAIN_AFTER_S = 0.1
 """A button pressed again sooner than this [s] bounced, or is an old message heard twice."""
+
+SETTLE_S = 0.25
+"""What has just been taken in motion comes to rest first [s]: the longest stop within the limits takes 0.23 s. A chunk
+would call it back to where it was taken."""
 
 JOY_STALE_AFTER_S = graph.stream(graph.JOY).stale_after_s or 0.0
 
@@ -42,8 +46,11 @@ class TeleopParameters:
     hand_rad_s: float = parameter(0.8, unit="rad/s", low=0.05, high=1.5, doc="hand turning, at full stick")
     joint_rad_s: float = parameter(0.5, unit="rad/s", low=0.05, high=1.5, doc="one joint, at full stick")
     fingers_s: float = parameter(1.5, unit="s", low=1.2, high=10.0, doc="fingers from open to closed, at full trigger")
+    ramp_s: float = parameter(
+        0.3, unit="s", low=0.1, high=1.0, doc="a stick that jumps to its end is followed in this time"
+    )
     velocity_share: float = parameter(
-        0.6, low=0.05, high=0.9, doc="share of the joints' velocity limits that a hand may use"
+        0.75, low=0.05, high=0.9, doc="share of the joints' velocity limits that a hand may use"
     )
     repeats_s: float = parameter(
         3.0, unit="s", low=0.5, high=30.0, doc="a pad that moves something and repeats itself exactly this long is lost"
@@ -72,17 +79,15 @@ class Way(Enum):
 
 @dataclass(frozen=True)
 class Wish:
-    """What the person wants to move now. sticks -1 to 1 and triggers 0 to 1, by name, with their curve.
+    """What the person wants to move now. joint: index into the arm's seven.
 
-    speed: share of full speed. joint: index into the arm's seven.
+    pace: share of full speed by stick and trigger, -1 to 1, with its curve.
     """
 
     limb: Limb
     way: Way
     joint: int
-    sticks: Mapping[str, float]
-    triggers: Mapping[str, float]
-    speed: float
+    pace: Mapping[str, float]
 
 
 class Teleop:
@@ -96,6 +101,7 @@ class Teleop:
         self.limb, self.way, self.joint = Limb.HEAD, Way.ALONG, 0
         self.remark = "nobody has taken anything"
         self._taken = {"head": False, "arms": False}
+        self._taken_s = {"head": -1e9, "arms": -1e9}
         self._pad: Pad | None = None
         self._controls = Controls()
         self._heard_s = self._stop_s = self._news_s = self._stamp_s = -1e9
@@ -167,10 +173,9 @@ class Teleop:
             # A wireless pad out of reach: its driver repeats for ever what it heard last.
             self._armed.clear()
             self.remark = f"the pad says the same for {now_s - self._news_s:.1f} s: let the sticks go once"
-        takeover = Takeover(now_s, self._grip("head", moving), self._grip("arms", moving), self._stop(now_s, trouble))
-        if not (moving and self._taken[self.limb.group]):
-            return takeover, None
-        return takeover, self._wish()
+        grips = {group: self._grip(group, moving, now_s) for group in self._taken}
+        takeover = Takeover(now_s, grips["head"], grips["arms"], self._stop(now_s, trouble))
+        return takeover, self._wish() if grips[self.limb.group] is Grip.MOVE else None
 
     @property
     def urgent(self) -> tuple[bool, bool]:
@@ -194,10 +199,10 @@ class Teleop:
             "pad": self._pad.name if self._pad else "",
         }
 
-    def _grip(self, group: str, moving: bool) -> Grip:
+    def _grip(self, group: str, moving: bool, now_s: float) -> Grip:
         if not self._taken[group]:
             return Grip.NONE
-        return Grip.MOVE if moving else Grip.HOLD
+        return Grip.MOVE if moving and now_s - self._taken_s[group] >= SETTLE_S else Grip.HOLD
 
     def _stop(self, now_s: float, trouble: str) -> bool:
         down = "stop" in self._controls.pressed and not trouble
@@ -214,23 +219,20 @@ class Teleop:
 
     def _repeats(self, now_s: float) -> bool:
         """Whether something is moved by a pad that repeats itself."""
-        values = {**self._controls.sticks, **self._controls.triggers}
-        away = any(abs(values[name]) > self.config.dead_zone for name in self._armed)
+        away = any(abs(self._controls.moving[name]) > self.config.dead_zone for name in self._armed)
         return away and now_s - self._news_s > self.config.repeats_s
 
     def _wish(self) -> Wish:
         config, controls = self.config, self._controls
-        sticks, triggers = (
-            {name: shaped(v, config.dead_zone, config.expo) if name in self._armed else 0.0 for name, v in of.items()}
-            for of in (controls.sticks, controls.triggers)
-        )
         speed = 1.0 if "fast" in controls.pressed else config.slow_share
-        return Wish(self.limb, self.way, self.joint, sticks, triggers, speed)
+        pace = {
+            name: speed * shaped(value, config.dead_zone, config.expo) if name in self._armed else 0.0
+            for name, value in controls.moving.items()
+        }
+        return Wish(self.limb, self.way, self.joint, pace)
 
     def _arm_at_rest(self) -> None:
-        for name, value in {**self._controls.sticks, **self._controls.triggers}.items():
-            if abs(value) <= AT_REST:
-                self._armed.add(name)
+        self._armed |= {name for name, value in self._controls.moving.items() if abs(value) <= AT_REST}
 
     # ---- buttons, with the deadman held ----
 
@@ -239,7 +241,7 @@ class Teleop:
             return
         self._pressed_s[button] = now_s
         if button in ("take_head", "take_arms"):
-            self._take_or_give("head" if button == "take_head" else "arms")
+            self._take_or_give("head" if button == "take_head" else "arms", now_s)
         elif button == "limb":
             self._next_limb()
         elif button == "way":
@@ -253,7 +255,7 @@ class Teleop:
             self._armed.clear()
             self._arm_at_rest()
 
-    def _take_or_give(self, group: str) -> None:
+    def _take_or_give(self, group: str, now_s: float) -> None:
         if self._taken[group]:
             self._taken[group] = False
             self.remark = f"{group} given back"
@@ -262,7 +264,7 @@ class Teleop:
         elif self._permitted:
             self.remark = f"{group} not taken: {self._permitted}"
         else:
-            self._taken[group] = True
+            self._taken[group], self._taken_s[group] = True, now_s
             self.remark = f"{group} taken"
             self.limb = Limb.HEAD if group == "head" else Limb.LEFT
 

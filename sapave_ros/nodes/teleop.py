@@ -43,7 +43,7 @@ class TeleopNode(Node):
             self.get_logger().error(self._without_ik)
         self._jog = Jog(config, ik)
         self._permit: Permit | None = None
-        self._commanded: tuple[float, Floats] | None = None
+        self._commanded: dict[g1.JointGroup, tuple[float, Floats]] = {}
         self._joystick_seen = False
         self._remark = ""
 
@@ -53,7 +53,8 @@ class TeleopNode(Node):
         self._reports = ros.publisher(self, graph.stream(graph.HEALTH))
         self._diagnostics = ros.publisher(self, graph.stream(graph.DIAGNOSTICS))
         ros.subscribe(self, graph.stream(graph.PERMIT), self._on_permit)
-        ros.subscribe(self, graph.stream(graph.ARM_COMMAND), self._on_command)
+        for topic, group in ((graph.HEAD_COMMAND, g1.HEAD), (graph.ARM_COMMAND, g1.OTHER)):
+            ros.subscribe(self, graph.stream(topic), partial(self._on_command, group))
         for topic in self._pads:
             ros.subscribe(self, graph.stream(topic), partial(self._on_joy, topic))
         self.create_timer(1.0 / graph.TELEOP_HZ, self._tick)
@@ -72,20 +73,22 @@ class TeleopNode(Node):
     def _on_permit(self, msg: DiagnosticStatus) -> None:
         self._permit = ros.permit_from_msg(msg, time.monotonic())
 
-    def _on_command(self, msg: JointState) -> None:
+    def _on_command(self, group: g1.JointGroup, msg: JointState) -> None:
         positions = dict(zip(msg.name, msg.position, strict=False))
-        if all(name in positions for name in g1.OTHER.names):
-            commanded = np.array([positions[name] for name in g1.OTHER.names])
-            if np.isfinite(commanded).all():
-                self._commanded = (time.monotonic(), commanded)
+        commanded = np.array([positions.get(name, np.nan) for name in group.names])
+        if np.isfinite(commanded).all():
+            self._commanded[group] = (time.monotonic(), commanded)
+
+    def _command(self, group: g1.JointGroup, now_s: float) -> Floats | None:
+        """The newest command, (n,) [rad], or None where it is too old."""
+        received_s, commanded = self._commanded.get(group, (-np.inf, None))
+        return commanded if now_s - received_s <= COMMAND_STALE_AFTER_S else None
 
     def _tick(self) -> None:
         now_s = time.monotonic()
         self._teleop.permit(self._permit, now_s)
         takeover, wish = self._teleop.update(now_s)
-        commanded = self._commanded
-        known = commanded[1] if commanded and now_s - commanded[0] <= COMMAND_STALE_AFTER_S else None
-        head, arms = self._jog.head(wish), self._jog.arms(wish, known)
+        head, arms = self._jog.rates(wish, self._command(g1.HEAD, now_s), self._command(g1.OTHER, now_s), now_s)
         self._takeover.publish(ros.takeover_to_msg(takeover))
         stamp_s = ros.now_s(self)
         if takeover.head is Grip.MOVE:
