@@ -82,11 +82,11 @@ def test_velocity_is_refused_above_its_limit(group, joint, dt, sign) -> None:
     gate, q = started(group, dt)
     speed, written = 0.0, q.copy()
     refused_at = None
-    for _ in range(100):
+    for tick in range(100):
         speed += 0.9 * gate.limits.acceleration[joint] * dt
         written = written.copy()
         written[joint] += sign * speed * dt
-        verdict = check(gate, command(written), measured(written))
+        verdict = check(gate, command(written), measured(written, tick * dt), tick * dt)
         if verdict.refused:
             refused_at = speed
             assert verdict.reason is Reason.VELOCITY
@@ -342,13 +342,23 @@ def test_braking_ends_at_the_range(group, joint, dt, side) -> None:
 
 @every_joint
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_feed_forward_velocity_is_clamped(group, joint, dt, sign) -> None:
+def test_feed_forward_velocity_belongs_to_the_step(group, joint, dt, sign) -> None:
+    """On a joint that stands, a feed-forward velocity is a push that nobody has permitted."""
     gate, q = started(group, dt)
+    change = gate.limits.acceleration[joint] * dt
     velocities = np.zeros(len(group))
     velocities[joint] = sign * 100.0
     verdict = check(gate, command(q, velocities=velocities), measured(q))
     assert verdict.reason is Reason.VELOCITY
-    assert verdict.command.velocities[joint] == sign * gate.limits.velocity[joint]
+    assert group.names[joint] in verdict.detail
+    assert verdict.command.velocities[joint] == sign * change
+    step = q.copy()
+    step[joint] += sign * 0.9 * change * dt
+    verdict = check(gate, command(step, velocities=velocities), measured(q))
+    np.testing.assert_allclose(verdict.command.velocities[joint], sign * 1.9 * change, rtol=1e-6)
+    velocities[joint] = sign * 0.9 * change
+    assert check(gate, command(step + velocities * dt, velocities=velocities), measured(q)).reason is None
+    assert check(gate, command(step + velocities * dt), measured(q)).reason is None  # none at all is allowed
 
 
 def test_joints_seen_long_ago_do_not_look_blocked() -> None:

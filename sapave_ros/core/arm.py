@@ -8,6 +8,7 @@ import numpy as np
 
 from sapave_ros import g1
 from sapave_ros.core.body_health import BodyHealth
+from sapave_ros.core.clearance import Clearance
 from sapave_ros.core.controller import ControllerConfig, JointController, Phase
 from sapave_ros.core.faults import Fault
 from sapave_ros.core.kinematics import Kinematics, gravity_in_pelvis
@@ -71,7 +72,15 @@ class ArmController:
         policy_rate: Floats | None = None,
         shadow: bool = False,
     ) -> None:
-        self.controller = JointController(g1.OTHER, dt_s, config, shared=True, policy_rate=policy_rate, shadow=shadow)
+        self.controller = JointController(
+            g1.OTHER,
+            dt_s,
+            config,
+            shared=True,
+            policy_rate=policy_rate,
+            shadow=shadow,
+            clearance=Clearance.from_urdf(),
+        )
         self.fault = ""
         self.findings: dict[Fault, str] = {}
         self._health = BodyHealth()

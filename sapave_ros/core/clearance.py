@@ -34,22 +34,26 @@ _BORDERS = ("back", "right", "lower", "front", "left", "upper")
 
 @dataclass(frozen=True)
 class Watched:
-    """text: what is kept apart. sides: of the arms that change it. border: whether it is one of a hand's space."""
+    """text: what is kept apart. sides: of the arms that change it. margin_m: how far [m].
+
+    border: whether it is one of a hand's space.
+    """
 
     text: str
     sides: tuple[str, ...]
-    border: bool
+    margin_m: float
+    border: bool = False
+
+
+def _sides(pair: tuple[str, str]) -> tuple[str, ...]:
+    return tuple(side for side in _SIDES if any(part in shapes.ARMS and part.startswith(side) for part in pair))
 
 
 WATCHED: tuple[Watched, ...] = (
-    *(
-        Watched(
-            f"{a} and {b}", tuple(s for s in _SIDES if a.startswith(s) or (b.startswith(s) and b in shapes.ARMS)), False
-        )
-        for a, b in shapes.PAIRS
-    ),
-    *(Watched(f"{side} hand and the {border} border", (side,), True) for side in _SIDES for border in _BORDERS),
+    *(Watched(" and ".join(pair), _sides(pair), shapes.stop_margin(pair)) for pair in shapes.PAIRS),
+    *(Watched(f"{side} hand and its {border} border", (side,), 0.0, True) for side in _SIDES for border in _BORDERS),
 )
+"""In the order in which `Clearance.room` reports."""
 
 
 class Clearance:
@@ -98,7 +102,7 @@ class Clearance:
         self._block_centres = np.array([block.centre for block in shapes.BLOCKS]).T[:, None, None, :]
         self._block_halves = np.array([block.half for block in shapes.BLOCKS]).T[:, None, None, :]
         self._gather, self._starts, self._radii = _distances_of_pairs()
-        self._margins = np.array([shapes.stop_margin(pair) for pair in shapes.PAIRS])
+        self._margins = np.array([watched.margin_m for watched in WATCHED if not watched.border])
         self._hand = np.array([i for i, bead in enumerate(shapes.BEADS[:beads]) if bead.part == "left hand"])
 
     @classmethod
@@ -140,9 +144,8 @@ class Clearance:
         """The share (n,) of a velocity (n,) [rad/s] that the room at a pose (n,) leaves; 1 where nothing is near."""
         times = np.concatenate([[0.0], GLANCES])[:, None] * APPROACH_S
         room = self.room(position + times * velocity)
-        used = ((room[0] - room[1:]) / GLANCES[:, None]).max(
-            axis=0
-        )  # within APPROACH_S, as it begins and as it goes on
+        # What is used up in APPROACH_S, at the speed of the beginning and further on.
+        used = ((room[0] - room[1:]) / GLANCES[:, None]).max(axis=0)
         allowed = np.maximum(room[0], 0.0) / np.maximum(used, NO_CLOSER_M)
         allowed[used <= NO_CLOSER_M] = 1.0
         return np.where(self._moves, np.minimum(allowed, 1.0)[:, None], 1.0).min(axis=0)

@@ -17,6 +17,7 @@ from enum import Enum
 import numpy as np
 
 from sapave_ros.core.chunk import ChunkExecutor, ChunkFault, ChunkRefusal
+from sapave_ros.core.clearance import Clearance
 from sapave_ros.core.gate import AHEAD_S, MAX_RAMP_PER_S, STATE_STALE_AFTER_S, Command, Gate, fresh
 from sapave_ros.core.limiter import Limiter, Limits
 from sapave_ros.g1 import POSITION_MARGIN_RAD, JointGroup
@@ -113,7 +114,8 @@ class JointController:
     group: its joints. dt_s: time between ticks [s]. shared: whether the robot's own controller has the
     joints otherwise (arms), or they are ours alone (head: no weight, and torque stays). lower, upper: (n,)
     tighter range [rad], where the mounting needs one. policy_rate: (n,) [rad/s] the largest increments per
-    time that the policy was trained on. shadow: nobody carries out the commands; see `tick`.
+    time that the policy was trained on. shadow: nobody carries out the commands; see `tick`. clearance: what
+    keeps the arms apart from the robot, None for the head.
 
     source: whose chunks count. phase, holding: where it stands; holding is the reason why nothing may move,
     empty while it may.
@@ -130,6 +132,7 @@ class JointController:
         upper: Floats | None = None,
         policy_rate: Floats | None = None,
         shadow: bool = False,
+        clearance: Clearance | None = None,
     ) -> None:
         self.group, self.config = group, config
         table = Limits.of(group)
@@ -137,7 +140,7 @@ class JointController:
         # Tighter limits stretch a chunk; they do not turn it into nonsense.
         self.executor = ChunkExecutor(group.names, table.velocity, config.blend_s)
         self.limiter = Limiter(limits, dt_s, config.bandwidth_rad_s)
-        self.gate = Gate(limits, dt_s)
+        self.gate = Gate(limits, dt_s, clearance=clearance)
         self.phase, self.holding = Phase.IDLE, "no permit yet"
         self.source = Source.POLICY
         self.weight, self.stiffness = 0.0, 1.0
@@ -243,7 +246,8 @@ class JointController:
             position = self.limiter.stop()
             self.executor.rest_at(position)
         else:
-            position = self.limiter.track(*reference)
+            share = self.gate.slow(self.limiter.position, self.limiter.heading(*reference))
+            position = self.limiter.track(*reference, share)
         authority = self.weight * self.stiffness
         feed_forward = np.zeros(len(self.group)) if torques is None else torques * authority
         wanted = Command(position, self.limiter.velocity, feed_forward, self.weight, self.stiffness)

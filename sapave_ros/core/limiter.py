@@ -99,20 +99,20 @@ class Limiter:
         self._w = bandwidth_rad_s
         self._otg = ruckig.Ruckig(n, dt_s)
         self._out = ruckig.OutputParameter(n)
-        self._to_target, self._to_rest = ruckig.InputParameter(n), ruckig.InputParameter(n)
-        self._to_rest.control_interface = ruckig.ControlInterface.Velocity
-        for inp in (self._to_target, self._to_rest):
+        self._to_target, self._to_rest, self._to_pace = (ruckig.InputParameter(n) for _ in range(3))
+        self._to_rest.control_interface = self._to_pace.control_interface = ruckig.ControlInterface.Velocity
+        for inp in (self._to_target, self._to_rest, self._to_pace):
             inp.synchronization = getattr(ruckig.Synchronization, "No")  # noqa: B009 joints do not wait for each other
             inp.max_velocity = limits.velocity
             inp.max_acceleration = limits.acceleration
             inp.max_jerk = limits.jerk
         self._to_rest.target_velocity = np.zeros(n)
-        self._to_rest.target_acceleration = np.zeros(n)
+        self._to_rest.target_acceleration = self._to_pace.target_acceleration = np.zeros(n)
         self._to_target.target_acceleration = np.zeros(n)
         self.reset(np.clip(np.zeros(n), limits.lower, limits.upper))
 
     def reset(self, position: Floats, velocity: Floats | None = None) -> None:
-        """Continue from this state, (n,), without acceleration.
+        """Continue from this state, (n,): at rest, or braking as the gate does where a velocity is given.
 
         A position outside the range (a hand rests on its stop, which lies beyond the margin) is kept: the
         range of that joint extends to where it is, and shrinks again as it moves inwards. It never moves
@@ -122,7 +122,9 @@ class Limiter:
             raise ValueError(f"position = {position}: expected finite values")
         self.position = np.array(position, dtype=np.float64)
         self.velocity = np.zeros_like(self.position) if velocity is None else np.array(velocity, dtype=np.float64)
-        self.acceleration = np.zeros_like(self.position)
+        # As much deceleration as can be taken back by the time that the joint stands.
+        braking = np.minimum(self.limits.acceleration, np.sqrt(2.0 * self.limits.jerk * np.abs(self.velocity)))
+        self.acceleration = -np.sign(self.velocity) * braking
         low, high = self._stop_extremes((self.position, self.velocity, self.acceleration))
         self._lower, self._upper = np.minimum(self.limits.lower, low), np.maximum(self.limits.upper, high)
 
@@ -130,24 +132,30 @@ class Limiter:
     def at_rest(self) -> bool:
         return bool(np.all(np.abs(self.velocity) < 1e-6) and np.all(np.abs(self.acceleration) < 1e-3))
 
-    def track(self, target: Floats, target_velocity: Floats) -> Floats:
+    def heading(self, target: Floats, target_velocity: Floats) -> Floats:
+        """The velocity [rad/s], (n,), with which `track` means to go on towards a reference, as yet unhindered.
+
+        ValueError if the reference is not finite or of another shape.
+        """
+        inside, v_ref = self._reference(target, target_velocity)
+        return np.clip(v_ref + self._w / 3 * (inside - self.position), -self.limits.velocity, self.limits.velocity)
+
+    def track(self, target: Floats, target_velocity: Floats, share: Floats | None = None) -> Floats:
         """One tick towards `target` [rad], which moves with `target_velocity` [rad/s]; returns the position, (n,).
 
-        ValueError if either is not finite or of another shape: then nothing has changed.
+        share: (n,) up to 1, of `heading`: a joint with less than 1 takes on that share of its heading instead, which
+        lets the reference get away from it. ValueError as in `heading`: then nothing has changed.
         """
-        if target.shape != self.position.shape or target_velocity.shape != self.position.shape:
-            raise ValueError(
-                f"reference of shape {target.shape}, {target_velocity.shape}: expected {self.position.shape}"
-            )
-        if not (np.all(np.isfinite(target)) and np.all(np.isfinite(target_velocity))):
-            raise ValueError("reference: expected finite values")
+        inside, v_ref = self._reference(target, target_velocity)
         limits, dt = self.limits, self.dt_s
-        inside = np.clip(target, self._lower, self._upper)
-        v_ref = np.where(inside == target, np.clip(target_velocity, -limits.velocity, limits.velocity), 0.0)
-
         w = self._w
         q, v, a = self.position, self.velocity, self.acceleration
-        jerk = w**3 * (inside - q) + 3 * w**2 * (v_ref - v) - 3 * w * a
+        error = inside - q
+        paced = np.zeros(len(q), dtype=bool) if share is None else share < 1.0
+        if share is not None and paced.any():
+            v_ref = np.where(paced, share * self.heading(target, target_velocity), v_ref)
+            error = np.where(paced, 0.0, error)
+        jerk = w**3 * error + 3 * w**2 * (v_ref - v) - 3 * w * a
         a_new = a + jerk * dt
         v_new = v + a * dt + jerk * dt**2 / 2
         q_new = q + v * dt + a * dt**2 / 2 + jerk * dt**3 / 6
@@ -159,18 +167,26 @@ class Limiter:
             & (np.abs(v_new) <= limits.velocity)
             & (np.abs(v_settled) <= limits.velocity)
         )
-        if smooth.all():
-            return self._take((q_new, v_new, a_new))
-        optimal = self._ruckig_step(self._to_target, inside, v_ref)
-        if optimal is None:
-            return self.stop()
-        return self._take(
-            (
-                np.where(smooth, q_new, optimal[0]),
-                np.where(smooth, v_new, optimal[1]),
-                np.where(smooth, a_new, optimal[2]),
+        state = (q_new, v_new, a_new)
+        for inp, where in ((self._to_target, ~smooth & ~paced), (self._to_pace, ~smooth & paced)):
+            if where.any():
+                optimal = self._ruckig_step(inp, inside, v_ref)
+                if optimal is None:
+                    return self.stop()
+                state = tuple(np.where(where, *values) for values in zip(optimal, state, strict=True))  # type: ignore
+        return self._take(state)
+
+    def _reference(self, target: Floats, target_velocity: Floats) -> tuple[Floats, Floats]:
+        """The reference as far as it lies within the limits."""
+        if target.shape != self.position.shape or target_velocity.shape != self.position.shape:
+            raise ValueError(
+                f"reference of shape {target.shape}, {target_velocity.shape}: expected {self.position.shape}"
             )
-        )
+        if not (np.all(np.isfinite(target)) and np.all(np.isfinite(target_velocity))):
+            raise ValueError("reference: expected finite values")
+        inside = np.clip(target, self._lower, self._upper)
+        speed = self.limits.velocity
+        return inside, np.where(inside == target, np.clip(target_velocity, -speed, speed), 0.0)
 
     def stop(self) -> Floats:
         """One tick of the fastest stop within the limits; returns the position, (n,)."""
@@ -253,3 +269,15 @@ class Limiter:
 def brake_velocity(velocity: Floats, acceleration: Floats, dt_s: float) -> Floats:
     """Velocity [rad/s] one tick later at full deceleration, (n,); reaches zero and stays there."""
     return np.sign(velocity) * np.maximum(np.abs(velocity) - acceleration * dt_s, 0.0)
+
+
+def brake_path(position: Floats, velocity: Floats, acceleration: Floats, dt_s: float) -> Floats:
+    """Positions [rad], (2, n): half-way in time and at the end of the full deceleration that `brake_velocity` makes.
+
+    position, velocity: (n,) at the end of a step.
+    """
+    speed, change = np.abs(velocity), acceleration * dt_s
+    ticks = np.floor(speed / change)
+    halfway = np.minimum(ticks, ticks.max() // 2)
+    way = [t * dt_s * (speed - change * (t + 1.0) / 2.0) for t in (halfway, ticks)]
+    return position + np.sign(velocity) * np.array(way)

@@ -30,7 +30,7 @@ class Bead:
 
 @dataclass(frozen=True)
 class Block:
-    """A box along the axes of torso_link, rounded: all points within `radius` of it. Zero sides make capsule or ball."""
+    """A box along the axes of torso_link, rounded: all points within `radius` of it. Zero sides make it a ball."""
 
     part: str
     centre: Point
