@@ -100,6 +100,7 @@ ARM_SERVICE = "/sapave/arm"
 DISARM_SERVICE = "/sapave/disarm"
 RESET_SERVICE = "/sapave/reset"
 HEAD_HOME_SERVICE = "/sapave/head/home"
+HEAD_REBOOT_SERVICE = "/sapave/head/reboot"
 ARMS_HOME_SERVICE = "/sapave/arms/home"
 ARMS_REST_SERVICE = "/sapave/arms/rest"
 
@@ -160,6 +161,7 @@ SERVICES: tuple[Service, ...] = (
     Service(DISARM_SERVICE, "watchdog", "any state but ESTOP to STANDBY: stop, arms back to the robot"),
     Service(RESET_SERVICE, "watchdog", "ESTOP to STANDBY, once its cause is gone"),
     Service(HEAD_HOME_SERVICE, "head", "in ACTIVE: look straight ahead, slowly"),
+    Service(HEAD_REBOOT_SERVICE, "head", "restart servos that gave up with a hardware error; they hold again once armed"),
     Service(ARMS_HOME_SERVICE, "arm", "in ACTIVE: forearms ahead, ready to work, slowly"),
     Service(ARMS_REST_SERVICE, "arm", "in ACTIVE: arms hanging, hands open, slowly"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer  # the builtin one from Python 3.11 on
 from functools import partial
@@ -42,7 +42,8 @@ REFUSED_FOR_S = 0.5
 DISORDER_SHOWS_S = 0.5
 """How long a permit out of order is told [s]: long enough to be seen by the watchdog."""
 
-POSE_ANSWER_S = 0.5
+ANSWER_S = 0.5
+"""How long a service waits for the loop [s]."""
 
 Pose = Mapping[str, float]
 """Joint name to position [rad]."""
@@ -76,7 +77,7 @@ class ControlNode(Node):
         self.permit: Permit | None = None
         self.loop_hz = loop_hz
         self._chunks: deque[tuple[Source, ActionChunk]] = deque(maxlen=MAX_PENDING_CHUNKS)
-        self._pose: tuple[Pose, Future] | None = None
+        self._wish: tuple[Callable[[float], str], Future] | None = None
         self._refused_since_s: float | None = None
         self._disorder: tuple[float, str] = (-np.inf, "")
         self._wakes_s: deque[float] = deque(maxlen=round(10 * loop_hz))
@@ -133,15 +134,22 @@ class ControlNode(Node):
             self.get_logger().warning(f"chunk refused: {error}", throttle_duration_sec=1.0)
 
     def _on_pose(self, pose: Pose, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
-        """The loop's thread alone moves joints: leave it the wish and wait for its word."""
-        future: Future = Future()
-        self._pose = (pose, future)
-        try:
-            refused = future.result(timeout=POSE_ANSWER_S)
-        except NoAnswer:
-            self._pose, refused = None, "the control loop does not answer"
+        refused = self.ask(lambda ros_s: self.controller.go_to(pose, ros_s))
         answer.success, answer.message = not refused, refused or "on the way"
         return answer
+
+    def ask(self, wish: Callable[[float], str]) -> str:
+        """Has the loop's thread do something between two ticks: it alone has the device. Returns why not, or nothing.
+
+        wish: called with ROS time [s]; returns why not, or nothing.
+        """
+        future: Future = Future()
+        self._wish = (wish, future)
+        try:
+            return str(future.result(timeout=ANSWER_S))
+        except NoAnswer:
+            self._wish = None
+            return "the control loop does not answer"
 
     def _report(self) -> None:
         findings = self.findings()
@@ -182,9 +190,9 @@ class ControlNode(Node):
                     self.get_logger().info(text, throttle_duration_sec=1.0)
                 else:
                     self.get_logger().warning(text, throttle_duration_sec=1.0)
-        if self._pose is not None:
-            (pose, future), self._pose = self._pose, None
-            future.set_result(self.controller.go_to(pose, ros_s))
+        if self._wish is not None:
+            (wish, future), self._wish = self._wish, None
+            future.set_result(wish(ros_s))
         measured, written = self.step(ros_s, monotonic_s)
         if begun and written is not None:
             written_s = now_s(self)
