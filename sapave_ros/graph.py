@@ -161,7 +161,7 @@ SERVICES: tuple[Service, ...] = (
     Service(DISARM_SERVICE, "watchdog", "any state but ESTOP to STANDBY: stop, arms back to the robot"),
     Service(RESET_SERVICE, "watchdog", "ESTOP to STANDBY, once its cause is gone"),
     Service(HEAD_HOME_SERVICE, "head", "in ACTIVE: look straight ahead, slowly"),
-    Service(HEAD_REBOOT_SERVICE, "head", "restart servos that gave up with a hardware error; they hold again once armed"),
+    Service(HEAD_REBOOT_SERVICE, "head", "restart servos that gave up with an error; they hold again once armed"),
     Service(ARMS_HOME_SERVICE, "arm", "in ACTIVE: forearms ahead, ready to work, slowly"),
     Service(ARMS_REST_SERVICE, "arm", "in ACTIVE: arms hanging, hands open, slowly"),
 )
