@@ -116,7 +116,7 @@ def test_all_faces_live_and_leave_nothing(sim):
     assert abs(camera.latest_after(0)[1].stamp_s - truth.all_after(0)[-1][1].stamp_s) < 1.0
 
     goal = np.array([0.1, 0.4])
-    with DynamixelNeck(NeckParameters(port=str(run_dir / "neck"))) as neck:
+    with DynamixelNeck(NeckParameters(port=str(run_dir / "neck"), response_timeout_s=0.2)) as neck:
         neck.engage()
         np.testing.assert_allclose(neck.read().positions, truth.all_after(0)[-1][1].head, atol=0.02)
 

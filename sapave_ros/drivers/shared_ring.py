@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import mmap
 import os
 import secrets
 import struct
@@ -84,6 +85,7 @@ class RingWriter:
         self._sequence = 0
         # The same memory as bytes: a small record goes in at a tenth of what numpy's fields cost.
         self._bytes = self._slots.view(np.uint8).data
+        self._bytes[:: mmap.PAGESIZE] = bytes(-(-len(self._bytes) // mmap.PAGESIZE))  # pages now, not within a write
         self._latest = self._header.view(np.uint8).data[_offset(_HEADER, "latest") :]
         os.replace(new, self.path)
 

@@ -62,8 +62,8 @@ class Motors:
     the start (N,). head (N, 2), arms (N, 14), hands (N, 12): joint positions [rad]; head_velocity, arms_velocity
     [rad/s]; qpos (N, nq): MuJoCo's whole state. weight (N,): of arm_sdk in force, 0 to 1; arms_kp (N, 14): stiffness
     in force in the arms' motors [N m/rad]; neck_torque (N, 2): whether the servo holds. Counts since the start,
-    (N,): arm_frames, hand_frames accepted on DDS, refused_frames of either; servo_pings, servo_reads, servo_writes,
-    servo_others: instructions on the servo bus.
+    (N,): arm_frames, hand_frames accepted on DDS, refused_frames of either, where of several frames within one tick
+    only the newest is seen; servo_pings, servo_reads, servo_writes, servo_others: instructions on the servo bus, all.
     """
 
     sequence: Integers

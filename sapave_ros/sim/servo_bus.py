@@ -89,9 +89,7 @@ class ServoBus:
             self.torque = tuple([s.torque for s in self.bus.servos])
             if not any(self.torque):
                 return None
-            ticks = np.array(
-                [s.trajectory_ticks if on else s.position_ticks for s, on in zip(self.bus.servos, self.torque)]
-            )
+            ticks = np.array([s.trajectory_ticks if s.torque else s.position_ticks for s in self.bus.servos])
         return (ticks - self._zero) / self._ticks_per_rad
 
     def set_present(self, position_rad: Floats, velocity_rad_s: Floats) -> None:
