@@ -252,3 +252,24 @@ def test_a_malformed_message_is_dropped_and_said(node):
     assert "nan" in node._reason
     answers(node, GOOD)
     sent(node, 1)
+
+
+@pytest.mark.parametrize("ahead_s", [0.1, 1.0, 3600.0])
+def test_what_is_stamped_ahead_of_time_is_not_kept_for_then(node, monkeypatch, ahead_s):
+    """Joints stamped a second ahead were taken, a second later, for where the joints were then."""
+    node._on_instruction(String(data="look at the red mug"))
+    now_s = ros.now_s(node)
+    for i in range(10):
+        stamp = now_s + ahead_s + 0.01 * i
+        node._on_joint_states(ros.joint_state_msg(g1.HEAD.names, stamp, np.full(2, 0.3)))
+        node._on_color(ros.image_msg(np.full((24, 42, 3), 9, np.uint8), "rgb8", stamp, "camera"))
+        assert "ahead of now" in node._reason
+    answers(node, GOOD)
+    sent(node, 1)
+    real_now_s = ros.now_s
+    monkeypatch.setattr(ros, "now_s", lambda n: real_now_s(n) + ahead_s)
+    answers(node, GOOD)
+    sent(node, 2)
+    for observation in node._policy.asked:
+        assert np.all(observation.joint_positions == 0.0)
+        assert observation.rgb[0, 0, 0] == 1

@@ -19,7 +19,7 @@ from sapave_ros import graph, scheduling
 from sapave_ros.core.health import Report
 from sapave_ros.core.inference_health import InferenceHealth
 from sapave_ros.core.kinematics import Kinematics
-from sapave_ros.core.observation import ObservationBuilder, ObservationParameters
+from sapave_ros.core.observation import FUTURE_TOLERANCE_S, ObservationBuilder, ObservationParameters
 from sapave_ros.nodes import ros
 from sapave_ros.parameters import parameter
 from sapave_ros.policy.manifest import SHIPPED
@@ -121,9 +121,16 @@ class InferenceNode(Node):
         self._collect(msg, lambda stamp_s: self._builder.joints.add(msg.name, stamp_s, np.asarray(msg.position)))
 
     def _collect(self, msg: Any, add: Callable[[float], None]) -> None:
-        """Adds what a message brings, by its stamp. What is malformed is dropped and said: others go on."""
+        """Adds what a message brings, by its stamp. What is malformed is dropped and said: others go on.
+
+        So is what is stamped ahead of time: kept, it would be taken for what happens then.
+        """
+        stamp_s = ros.stamp_s(msg.header.stamp)
         try:
-            add(ros.stamp_s(msg.header.stamp))
+            ahead_s = stamp_s - ros.now_s(self)
+            if ahead_s > FUTURE_TOLERANCE_S:
+                raise ValueError(f"stamp: {ahead_s:.3f} s ahead of now; expected at most {FUTURE_TOLERANCE_S:g} s")
+            add(stamp_s)
         except ValueError as error:
             self._reason = f"{type(msg).__name__} dropped: {error}"
             self.get_logger().warning(self._reason, throttle_duration_sec=2.0)
