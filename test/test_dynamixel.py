@@ -415,7 +415,7 @@ def test_a_shadow_only_asks(bus, parameters, clock) -> None:
             with pytest.raises(ServoFault, match="shadow"):
                 neck.reboot(0)
             with pytest.raises(ReadOnlyError, match="0x03"):
-                neck._write(0, 64, 1, 1)
+                neck._registers.write(0, 64, 1, 1)
         neck.close(release=True)
         if shadow:
             assert set(seen) == {Instruction.PING, Instruction.READ, Instruction.SYNC_READ}

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from dynamixel_sdk import COMM_RX_TIMEOUT, COMM_SUCCESS, PacketHandler
 
 from sapave_ros.drivers import dynamixel_health
 from sapave_ros.drivers import dynamixel_table as table
 from sapave_ros.drivers.dynamixel_health import ServoHealth, ServoLimits, let_go, watchdog_refusal
 from sapave_ros.drivers.dynamixel_parameters import NeckParameters
 from sapave_ros.drivers.dynamixel_port import SerialBus, ServoBusError, ServoFault, ServoTimeout
+from sapave_ros.drivers.dynamixel_registers import Registers
 from sapave_ros.drivers.dynamixel_table import MODELS
 from sapave_ros.types import Floats, JointState
 
@@ -57,9 +57,8 @@ class DynamixelNeck:
         self._clock = clock
         self._heard_s = -math.inf
         self._was_quiet = False  # a servo may have stopped by itself since the last goal
-        self._alerts = [False] * len(parameters.ids)
-        self._packets = PacketHandler(2.0)
         self._bus = SerialBus(parameters.port, parameters.baud_rate, parameters.response_timeout_s, shadow)
+        self._registers = Registers(self._bus, parameters.ids, parameters.response_timeout_s)
         try:
             for left in reversed(range(_IDENTIFY_TRIES)):
                 try:
@@ -81,7 +80,7 @@ class DynamixelNeck:
     @property
     def alerts(self) -> tuple[bool, ...]:
         """Whether each servo reported a hardware error with its last answer; `health` tells which."""
-        return tuple(self._alerts)
+        return tuple(self._registers.alerts.values())
 
     def engage(self) -> None:
         """Torque on, at rest where the head is.
@@ -98,7 +97,7 @@ class DynamixelNeck:
             self._refuse_hardware_error(servo_id)
             if not self._shadow:
                 self._configure(servo_id, int(low[i]), int(high[i]))
-                self._write(servo_id, table.WATCHDOG, 1, 0)
+                self._registers.write(servo_id, table.WATCHDOG, 1, 0)
         ticks = self._read_present()[0]
         outside_rad = np.maximum(low - ticks, ticks - high) * table.RAD_PER_TICK
         if np.any(outside_rad > _ENGAGE_TOLERANCE_RAD):
@@ -114,11 +113,11 @@ class DynamixelNeck:
 
     def _hold(self) -> None:
         for servo_id, goal in self._goals.items():
-            self._write(servo_id, table.GOAL, 4, goal)
-            self._write(servo_id, table.WATCHDOG, 1, self.parameters.watchdog_units)
+            self._registers.write(servo_id, table.GOAL, 4, goal)
+            self._registers.write(servo_id, table.WATCHDOG, 1, self.parameters.watchdog_units)
         for servo_id in self.parameters.ids:
-            self._write(servo_id, table.TORQUE, 1, 1)
-            if self._read(servo_id, table.TORQUE, 1) != 1:
+            self._registers.write(servo_id, table.TORQUE, 1, 1)
+            if self._registers.read(servo_id, table.TORQUE, 1) != 1:
                 raise ServoFault(f"servo {servo_id}: torque stays off after it was switched on")
 
     def read(self) -> JointState:
@@ -145,8 +144,8 @@ class DynamixelNeck:
             raise ValueError(f"positions: {goal.tolist()} rad; expected within {p.lower_rad} to {p.upper_rad}")
         if not self.engaged:
             raise ServoFault(f"positions: the neck is not engaged{self.lost and ', '}{self.lost}; call engage() first")
-        if any(self._alerts):
-            failed = [i for i, alert in zip(p.ids, self._alerts, strict=True) if alert]
+        failed = [i for i, alert in self._registers.alerts.items() if alert]
+        if failed:
             raise ServoFault(f"servos {failed} report a hardware error; see health()")
         goals = p.ticks(goal).tolist()
         if self._shadow:
@@ -156,15 +155,11 @@ class DynamixelNeck:
             self._refuse_other_watchdog()  # a sync write has no answer: a servo that stopped would not say so
             self._was_quiet = False
         self._goals = dict(zip(p.ids, goals, strict=True))
-        data = b"".join(bytes([i]) + tick.to_bytes(4, "little") for i, tick in self._goals.items())
-        with self._bus.transaction() as port:
-            result = self._packets.syncWriteTxOnly(port, table.GOAL, 4, list(data), len(data))
-        if result != COMM_SUCCESS:
-            raise ServoBusError(f"port: {p.port}: the goal could not be sent: {self._packets.getTxRxResult(result)}")
+        self._registers.write_all(table.GOAL, 4, self._goals)
 
     def health(self) -> tuple[ServoHealth, ...]:
         """Condition of both servos, in one sync read. Judges nothing: see `poll_health`."""
-        rows = self._sync_read(dynamixel_health.ADDRESS, dynamixel_health.SIZE)
+        rows = self._registers.read_all(dynamixel_health.ADDRESS, dynamixel_health.SIZE)
         now_s = self._clock()
         return tuple(
             ServoHealth.of(i, data, self._limits[i], now_s) for i, data in zip(self.parameters.ids, rows, strict=True)
@@ -179,11 +174,7 @@ class DynamixelNeck:
         """
         servo_id = self.parameters.ids[self._next]
         self._next = (self._next + 1) % len(self.parameters.ids)
-        with self._bus.transaction() as port:
-            address, size = dynamixel_health.ADDRESS, dynamixel_health.SIZE
-            data, result, error = self._packets.readTxRx(port, servo_id, address, size)
-            self._check(servo_id, address, result, error)
-        block = bytes(data)
+        block = self._registers.block(servo_id, dynamixel_health.ADDRESS, dynamixel_health.SIZE)
         health = ServoHealth.of(servo_id, block, self._limits[servo_id], self._clock())
         if self.engaged and not self._shadow:
             reason = let_go(health, block, self.parameters.watchdog_units)
@@ -202,11 +193,9 @@ class DynamixelNeck:
             raise ValueError(f"servo_id: {servo_id}; expected one of {self.parameters.ids}")
         if self._shadow:
             raise ServoFault(f"servo {servo_id}: not restarted in a shadow")
-        if self._read(servo_id, table.TORQUE, 1):
+        if self._registers.read(servo_id, table.TORQUE, 1):
             raise ServoFault(f"servo {servo_id}: has torque; expected none: its joint would fall when it restarts")
-        with self._bus.transaction() as port:
-            result, error = self._packets.reboot(port, servo_id)
-            self._check(servo_id, table.TORQUE, result, error)
+        self._registers.reboot(servo_id)
         self.engaged, self.lost = False, f"servo {servo_id} was restarted on request"
 
     def _lose(self, servo_id: int, reason: str) -> None:
@@ -224,9 +213,9 @@ class DynamixelNeck:
         try:
             if (self.engaged or release) and not self._shadow:
                 for servo_id in self.parameters.ids:
-                    self._write(servo_id, table.WATCHDOG, 1, 0)
+                    self._registers.write(servo_id, table.WATCHDOG, 1, 0)
                     if release:
-                        self._write(servo_id, table.TORQUE, 1, 0)
+                        self._registers.write(servo_id, table.TORQUE, 1, 0)
         except ServoBusError as error:
             logging.getLogger(__name__).warning("neck not left in order: %s", error)
         finally:
@@ -238,9 +227,8 @@ class DynamixelNeck:
         found: dict[int, int] = {}
         for _ in range(_IDENTIFY_TRIES):
             for servo_id in set(p.ids) - found.keys():
-                with self._bus.transaction() as port:
-                    model, result, _ = self._packets.ping(port, servo_id)
-                if result == COMM_SUCCESS:
+                model = self._registers.ping(servo_id)
+                if model is not None:
                     found[servo_id] = model
         missing = [i for i in p.ids if i not in found]
         if missing:
@@ -249,13 +237,16 @@ class DynamixelNeck:
             if model not in MODELS:
                 names = ", ".join(f"{name} ({number})" for number, name in MODELS.items())
                 raise ServoBusError(f"ids: servo {servo_id} at {p.port} is model {model}; expected one of {names}")
-            if self._read(servo_id, table.DRIVE_MODE, 1) & table.REVERSED:
+            if self._registers.read(servo_id, table.DRIVE_MODE, 1) & table.REVERSED:
                 raise ServoBusError(
                     f"directions: servo {servo_id} is reversed by its own drive mode (register 10); "
                     "expected normal mode there, and -1 in directions"
                 )
-            low, high = self._read(servo_id, table.MIN_VOLTAGE, 2), self._read(servo_id, table.MAX_VOLTAGE, 2)
-            limit_c = self._read(servo_id, table.TEMPERATURE_LIMIT, 1)
+            low, high = (
+                self._registers.read(servo_id, table.MIN_VOLTAGE, 2),
+                self._registers.read(servo_id, table.MAX_VOLTAGE, 2),
+            )
+            limit_c = self._registers.read(servo_id, table.TEMPERATURE_LIMIT, 1)
             self._limits[servo_id] = ServoLimits(float(limit_c), low * table.VOLT_PER_UNIT, high * table.VOLT_PER_UNIT)
         self._read_present()
 
@@ -268,87 +259,40 @@ class DynamixelNeck:
             (table.MIN_POSITION, 4, low),
         )
         # Read before write: EEPROM wears out, and it is writable only without torque.
-        changes = [(a, size, value) for a, size, value in wanted if self._read(servo_id, a, size) != value]
+        changes = [(a, size, value) for a, size, value in wanted if self._registers.read(servo_id, a, size) != value]
         if changes:
-            self._write(servo_id, table.TORQUE, 1, 0)
+            self._registers.write(servo_id, table.TORQUE, 1, 0)
         for address, size, value in changes:
-            self._write(servo_id, address, size, value)
+            self._registers.write(servo_id, address, size, value)
         # After the operating mode, which resets them.
-        self._write(servo_id, table.D_GAIN, 2, p.position_d_gain)
-        self._write(servo_id, table.P_GAIN, 2, p.position_p_gain)
-        self._write(servo_id, table.VELOCITY, 4, math.ceil(p.profile_velocity_rad_s / table.RAD_S_PER_VELOCITY_UNIT))
-        self._write(
-            servo_id,
-            table.ACCELERATION,
-            4,
-            math.ceil(p.profile_acceleration_rad_s2 / table.RAD_S2_PER_ACCELERATION_UNIT),
-        )
+        self._registers.write(servo_id, table.D_GAIN, 2, p.position_d_gain)
+        self._registers.write(servo_id, table.P_GAIN, 2, p.position_p_gain)
+        velocity = p.profile_velocity_rad_s / table.RAD_S_PER_VELOCITY_UNIT
+        acceleration = p.profile_acceleration_rad_s2 / table.RAD_S2_PER_ACCELERATION_UNIT
+        self._registers.write(servo_id, table.VELOCITY, 4, math.ceil(velocity))
+        self._registers.write(servo_id, table.ACCELERATION, 4, math.ceil(acceleration))
 
     def _refuse_hardware_error(self, servo_id: int) -> None:
-        errors = self._read(servo_id, table.HARDWARE_ERROR, 1)
+        errors = self._registers.read(servo_id, table.HARDWARE_ERROR, 1)
         if errors:
-            raise ServoFault(
-                f"servo {servo_id}: hardware error: {', '.join(table.error_names(errors))}; reboot or power-cycle it"
-            )
+            names = ", ".join(table.error_names(errors))
+            raise ServoFault(f"servo {servo_id}: hardware error: {names}; reboot or power-cycle it")
 
     def _refuse_other_watchdog(self) -> None:
         for servo_id in self.parameters.ids:
-            refusal = watchdog_refusal(self._read(servo_id, table.WATCHDOG, 1), self.parameters.watchdog_units)
+            refusal = watchdog_refusal(
+                self._registers.read(servo_id, table.WATCHDOG, 1), self.parameters.watchdog_units
+            )
             if refusal:
                 self._lose(servo_id, refusal)
 
     def _read_present(self) -> tuple[np.ndarray, np.ndarray]:
         """Present positions [ticks] and velocities [velocity units], each (2,) int; notes alerts and the time."""
         start = table.PRESENT_CURRENT
-        rows = self._sync_read(start, table.PRESENT_POSITION + 4 - start)
+        rows = self._registers.read_all(start, table.PRESENT_POSITION + 4 - start)
         now_s = self._clock()
         self._was_quiet |= now_s - self._heard_s > self.parameters.watchdog_s / 2
         self._heard_s = now_s
         ticks = [table.signed(row, table.PRESENT_POSITION - start, 4) for row in rows]
         velocities = [table.signed(row, table.PRESENT_VELOCITY - start, 4) for row in rows]
         return np.array(ticks), np.array(velocities)
-
-    def _sync_read(self, address: int, size: int) -> list[bytes]:
-        """`size` bytes from each servo, in order of ids.
-
-        A plain sync read, packet by packet: the SDK's group reader drops the error bytes, and its fast sync read
-        does not undo byte stuffing, so a current of -1 beside a velocity of -3 would shift all that follows.
-        """
-        ids = list(self.parameters.ids)
-        rows = []
-        with self._bus.transaction() as port:
-            result = self._packets.syncReadTx(port, address, size, ids, len(ids), False)
-            for i, servo_id in enumerate(ids):
-                data, error = [], 0
-                if result == COMM_SUCCESS:
-                    data, result, error = self._packets.readRx(port, servo_id, size)
-                self._check(servo_id, address, result, error)
-                if len(data) != size:
-                    raise ServoTimeout(f"servo {servo_id}: {len(data)} bytes from register {address}; expected {size}")
-                self._alerts[i] = bool(error & table.ALERT)
-                rows.append(bytes(data))
-            if port.getBytesAvailable():
-                raise ServoTimeout(f"port: {self.parameters.port}: more answers than asked for; these may be late ones")
-        return rows
-
-    def _read(self, servo_id: int, address: int, size: int) -> int:
-        with self._bus.transaction() as port:
-            data, result, error = self._packets.readTxRx(port, servo_id, address, size)
-            self._check(servo_id, address, result, error)
-        return int.from_bytes(bytes(data), "little")
-
-    def _write(self, servo_id: int, address: int, size: int, value: int) -> None:
-        with self._bus.transaction() as port:
-            data = list(value.to_bytes(size, "little"))
-            result, error = self._packets.writeTxRx(port, servo_id, address, size, data)
-            self._check(servo_id, address, result, error)
-
-    def _check(self, servo_id: int, address: int, result: int, error: int) -> None:
-        if result == COMM_RX_TIMEOUT:
-            timeout_ms = self.parameters.response_timeout_s * 1e3
-            raise ServoTimeout(f"servo {servo_id}: no answer within {timeout_ms:.0f} ms (register {address})")
-        if result != COMM_SUCCESS:
-            raise ServoTimeout(f"servo {servo_id}: {self._packets.getTxRxResult(result)} (register {address})")
-        if error & ~table.ALERT:
-            reason = self._packets.getRxPacketError(error & ~table.ALERT)
-            raise ServoFault(f"servo {servo_id} refuses register {address}: {reason}")

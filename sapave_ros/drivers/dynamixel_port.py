@@ -88,7 +88,7 @@ class SerialBus:
     """
 
     def __init__(self, port: str, baud_rate: int, response_timeout_s: float, read_only: bool = False) -> None:
-        self._name, self._baud_rate = port, baud_rate
+        self.name, self._baud_rate = port, baud_rate
         self._port = _Port(port, response_timeout_s, read_only)
         self._unsettled = False
         if not os.path.exists(port):
@@ -110,7 +110,7 @@ class SerialBus:
         comes late must not be taken for that to a later question.
         """
         if not self._port.is_open:
-            raise ServoBusError(f"port: {self._name} is closed")
+            raise ServoBusError(f"port: {self.name} is closed")
         try:
             if self._unsettled:
                 self._drain()
@@ -119,14 +119,14 @@ class SerialBus:
             self._unsettled = True
             raise
         except (OSError, termios.error, TypeError) as error:  # TypeError: pyserial, when the device vanishes in a read
-            raise ServoBusError(f"port: {self._name}: the servo bus has gone: {error}") from error
+            raise ServoBusError(f"port: {self.name}: the servo bus has gone: {error}") from error
         finally:
             self._port.is_using = False
 
     def diagnosis(self, missing: Sequence[int]) -> str:
         """Why these ids may not answer, for people: who else answers, and at which speed. Pings only."""
         packets = PacketHandler(2.0)
-        line = f"ids: no answer from servo {', '.join(map(str, missing))} at {self._name}, {self._baud_rate} bit/s"
+        line = f"ids: no answer from servo {', '.join(map(str, missing))} at {self.name}, {self._baud_rate} bit/s"
         with self.transaction() as port:
             present, _ = packets.broadcastPing(port)
         if present:
