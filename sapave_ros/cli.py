@@ -28,6 +28,7 @@ _BENCHES = {
     "latency": ("sapave_ros.bench.latency", "rates, latencies and CPU of the real processes"),
     "takeover": ("sapave_ros.bench.takeover", "how smooth it is when a person takes over by joystick"),
     "tick": ("sapave_ros.bench.tick", "cost of one 250 Hz tick, ours against plain SDK calls"),
+    "faults": ("sapave_ros.bench.faults", "breaks the running system and measures what the motors do"),
 }
 DISCOVERY_S = 10.0
 """How long to look for the graph. It takes a fraction of a second, and seconds on a busy machine."""

@@ -7,7 +7,7 @@ motion of ours, so where arms are given away the end of *commanded* motion is ta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,9 @@ from sapave_ros import g1
 from sapave_ros.sim.motors import Motors
 from sapave_ros.types import Floats
 
-MOTION_RAD_S = 0.03
-"""A joint that is faster moves [rad/s]: 6 % of the speed that it has here, and a servo's step from goal to goal."""
+MOTION_RAD_S = 0.05
+"""A joint that is faster moves [rad/s]: a tenth of the speed that it has here. Below it is 2 mrad of settling on the
+spring that a motor's position loop is."""
 
 ARRIVED_RAD = 1e-3
 """A target this close to where it stays has arrived [rad]."""
@@ -117,19 +118,19 @@ def for_good_s(time_s: Floats, true: np.ndarray, from_s: float) -> float | None:
     return max(0.0, begin_s - from_s)
 
 
-def top_speed(speed: Floats) -> Extreme:
-    """The speed (N, 16) that comes closest to its joint's limit, or exceeds it most."""
-    return _extreme(speed, g1_velocity())
+def top_speed(speed: Floats, free: Collection[str] = ()) -> Extreme:
+    """The speed (N, 16) that comes closest to its joint's limit, or exceeds it most. free: joints that do not count."""
+    return _extreme(speed, g1_velocity(), free)
 
 
-def top_step(sequence: np.ndarray, position: Floats, tick_s: float) -> Extreme:
+def top_step(sequence: np.ndarray, position: Floats, tick_s: float, free: Collection[str] = ()) -> Extreme:
     """The step from tick to tick of `position` (N, 16) that comes closest to what its joint's speed limit allows.
 
-    Where ticks are missing in `sequence` (N,), the step is taken as made in equal parts.
+    Where ticks are missing in `sequence` (N,), the step is taken as made in equal parts. free: as in `top_speed`.
     """
     if len(position) < 2:
         return Extreme(0.0, 0.0, "")
-    return _extreme(np.abs(np.diff(position, axis=0)) / np.diff(sequence)[:, None], g1_velocity() * tick_s)
+    return _extreme(np.abs(np.diff(position, axis=0)) / np.diff(sequence)[:, None], g1_velocity() * tick_s, free)
 
 
 def weight_fall_per_s(time_s: Floats, weight: Floats) -> float:
@@ -146,8 +147,9 @@ def g1_velocity() -> Floats:
     return JOINTS.column("velocity")
 
 
-def measure(motors: Motors, wire: Wire, fault_s: float, tick_s: float) -> Measured:
+def measure(motors: Motors, wire: Wire, fault_s: float, tick_s: float, free: Collection[str] = ()) -> Measured:
     """All of it. motors, wire: from before the fault until the end. fault_s: monotonic [s]. tick_s: of the physics.
+    free: joints whose speed and steps do not count.
 
     Raises ValueError where the simulator recorded nothing before the fault.
     """
@@ -166,8 +168,8 @@ def measure(motors: Motors, wire: Wire, fault_s: float, tick_s: float) -> Measur
         head_last_motion_s=last_motion_s(time_s, speed[:, :heads], fault_s),
         arms_last_motion_s=last_motion_s(time_s, speed[:, heads:], fault_s),
         commanded_until_s=at_rest_after_s(wire.time_s, wire.target, fault_s) if len(wire.time_s) else None,
-        top_speed=top_speed(speed[after]),
-        top_step=top_step(motors.sequence[after], positions(motors)[after], tick_s),
+        top_speed=top_speed(speed[after], free),
+        top_step=top_step(motors.sequence[after], positions(motors)[after], tick_s, free),
         weight_end=float(motors.weight[-1]),
         weight_least=float(motors.weight[after].min()),
         stiffness_end=float(stiffness[-1]),
@@ -211,9 +213,9 @@ def changed(permits: Sequence[Said], fault_s: float) -> Said | None:
     return next((p for p in permits if p.sent_s >= fault_s and (before is None or p.state != before.state)), None)
 
 
-def _extreme(values: Floats, limits: Floats) -> Extreme:
+def _extreme(values: Floats, limits: Floats, free: Collection[str]) -> Extreme:
     if not len(values):
         return Extreme(0.0, 0.0, "")
-    share = values / limits
+    share = np.where(np.isin(JOINTS.names, list(free)), 0.0, values / limits)
     row, column = np.unravel_index(int(np.argmax(share)), share.shape)
     return Extreme(float(values[row, column]), float(share[row, column]), JOINTS.names[column])

@@ -141,7 +141,7 @@ class Player:
 
     def begin(self, head_at: Floats, head: bool = True, arms: bool = True) -> None:
         """From now on, in motion. head_at: (2,) [rad] where the neck is; it moves towards its middle first."""
-        away = np.asarray(head_at) - np.array([g1.HEAD_HOME[name] for name in HEAD_JOINTS])
+        away = np.asarray(head_at) - (g1.HEAD.lower + g1.HEAD.upper) / 2
         fast = [fast for _, fast in HEAD_JOINTS.values()]
         self._signs = {name: (-1.0 if away[i] > 0.0 else 1.0, fast[i]) for i, name in enumerate(HEAD_JOINTS)}
         self._began_s = ros.now_s(self._operator)

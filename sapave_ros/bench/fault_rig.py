@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool
 
@@ -56,7 +56,8 @@ class RigError(RuntimeError):
 class Rig:
     """One graph after the other, and the person and the policy at it.
 
-    options: of the graph. operator: lives in the caller's ROS session. stop: set to end every wait early.
+    options: of the graph. operator: lives in the caller's ROS session. stop: set to end every wait early. told: names
+    of the faults that nodes and watchdog have reported; whoever asks clears it before.
     """
 
     def __init__(self, options: Options, operator: Operator, stop: threading.Event) -> None:
@@ -64,6 +65,7 @@ class Rig:
         self.faults = FaultClient(options.run_dir)
         self.permits: list[Said] = []
         self.estop_heard_s: list[float] = []
+        self.told: set[str] = set()
         self.by_command = False
         self.joystick = Joystick(operator)
         self._undo: list[Callable[[], None]] = []
@@ -77,6 +79,8 @@ class Rig:
         often = QoSProfile(depth=500, reliability=ReliabilityPolicy.RELIABLE)
         operator.create_subscription(DiagnosticStatus, graph.PERMIT, self._on_permit, often)
         ros.subscribe(operator, graph.stream(graph.ESTOP), self._on_estop)
+        ros.subscribe(operator, graph.stream(graph.DIAGNOSTICS), self._on_diagnostics)
+        ros.subscribe(operator, graph.stream(graph.HEALTH), self._on_report)
 
     # ---- what is heard ----
 
@@ -87,6 +91,13 @@ class Rig:
     def _on_estop(self, msg: Bool) -> None:
         if msg.data:
             self.estop_heard_s.append(time.monotonic())
+
+    def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+        keys = [value.key for status in msg.status for value in status.values]
+        self.told |= {key.removeprefix("fault ") for key in keys if key.startswith("fault ")}
+
+    def _on_report(self, msg: DiagnosticStatus) -> None:
+        self.told |= {fault.name for fault in ros.report_from_msg(msg).findings}
 
     @property
     def state(self) -> str:

@@ -1,0 +1,134 @@
+"""One row after the other on the running graph: into motion, the fault, what follows, and back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from sapave_ros import g1, graph
+from sapave_ros.bench.fault_judge import Seen
+from sapave_ros.bench.fault_measure import (
+    MOTION_RAD_S,
+    SILENT_S,
+    Wire,
+    changed,
+    measure,
+    of_one_watchdog,
+    speeds,
+)
+from sapave_ros.bench.fault_rig import Rig, RigError
+from sapave_ros.bench.fault_rows import SILENT, Row
+from sapave_ros.nodes.operator import OperatorError
+from sapave_ros.sim.faults import FaultError
+from sapave_ros.sim.motors import Motors
+from sapave_ros.sim.stage import TIMESTEP_S
+
+TRIES = 3
+"""A machine that is busy with something else holds the graph up before anything is broken: then once more."""
+
+STAYS_S = 1.0
+"""After the fault is gone, nothing may move for this long, with chunks coming in [s]."""
+
+GOES_ON_S = 2.0
+"""What resumes by itself does so within its time in the table and this [s]."""
+
+Records = tuple[Motors, Wire]
+
+
+class Runner:
+    """Keeps a graph running for the rows. say: called with what happens, for people."""
+
+    def __init__(self, rig: Rig, say: Callable[[str], None]) -> None:
+        self._rig, self._say = rig, say
+        self._running = False
+
+    def run(self, row: Row) -> tuple[Seen, Records | None]:
+        """Tries one row. What goes wrong with the graph is in the result."""
+        trouble = ""
+        for _ in range(TRIES):
+            try:
+                self._prepare(row)
+                break
+            except (RigError, OperatorError, FaultError) as error:
+                trouble = f"not tried: {error}"
+                self._say(f"{row.name}: {trouble}; once more")
+                self._end()
+        else:
+            return Seen(trouble=trouble), None
+        try:
+            seen, records = self._try(row)
+        except (RigError, OperatorError, FaultError, ValueError) as error:
+            self._end()
+            return Seen(trouble=f"while it was tried: {error}"), None
+        return replace(seen, recovery=self._recover(row)), records
+
+    def close(self) -> None:
+        """Ends the graph."""
+        self._end()
+
+    def _prepare(self, row: Row) -> None:
+        rig = self._rig
+        if self._running and rig.by_command != row.by_command:
+            self._end()
+        if not self._running:
+            self._say("the graph starts")
+            self._running = True
+            rig.start(row.by_command)
+        rig.arm()
+        row.start(rig)
+
+    def _try(self, row: Row) -> tuple[Seen, Records]:
+        rig = self._rig
+        rig.told.clear()
+        fault_s = row.action.begin(rig)
+        rig.spin(max(0.0, row.watch_s - (time.monotonic() - fault_s)))
+        motors, wire, permits = rig.motors(), rig.wire(), of_one_watchdog(rig.permits)
+        now_s = time.monotonic()
+        silent = not permits or now_s - permits[-1].sent_s > SILENT_S
+        last = permits[-1] if permits else None
+        seen = Seen(
+            fault_s=fault_s,
+            changed=changed(permits, fault_s),
+            silent_s=max(0.0, last.sent_s - fault_s) + graph.PERMIT_STALE_AFTER_S if silent and last else None,
+            reached=(SILENT, "") if silent or last is None else (last.state, last.reason),
+            told=frozenset(rig.told),
+            measured=measure(motors, wire, fault_s, TIMESTEP_S, row.free),
+        )
+        if row.action.final:
+            return seen, (motors, wire)
+        row.action.end(rig)
+        mended_s = time.monotonic()
+        if row.goes_on:
+            rig.operator.wait(lambda: rig.state in (row.after or row.states) and rig.under_way(), self._patience_s(row))
+        else:
+            rig.spin(STAYS_S)
+        motors, wire = rig.motors(), rig.wire()
+        return replace(seen, after=rig.state, moved_after=_moved(motors, mended_s)), (motors, wire)
+
+    @staticmethod
+    def _patience_s(row: Row) -> float:
+        return GOES_ON_S + max((f.row.resumes_after_s or 0.0 for f in row.faults), default=0.0)
+
+    def _recover(self, row: Row) -> str:
+        if row.action.final:
+            self._end()
+            return ""
+        try:
+            self._rig.recover()
+        except RigError as error:
+            self._end()
+            return str(error)
+        return ""
+
+    def _end(self) -> None:
+        self._running = False
+        self._rig.player.end()
+        self._rig.stop()
+
+
+def _moved(motors: Motors, mended_s: float) -> dict[str, bool]:
+    """By group, whether it moves a little after the fault was mended; what settles by then does not count."""
+    moving = speeds(motors)[motors.time_s > mended_s + 0.1] > MOTION_RAD_S
+    heads = len(g1.HEAD)
+    return {"head": bool(moving[:, :heads].any()), "arms": bool(moving[:, heads:].any())}
