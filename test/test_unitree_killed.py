@@ -279,6 +279,14 @@ def test_a_dead_sdk_process_is_noticed_and_the_arms_are_handed_back(robot, arms)
     assert robot.recording().weight[-1] == arms.weight == 0.0
 
 
+def test_arms_are_not_taken_without_a_guard(robot, arms) -> None:
+    os.kill(arms._guard.pid, signal.SIGKILL)
+    until(lambda: not arms.guarded, "the end of the guard")
+    with pytest.raises(UnitreeError, match="guard is gone"):
+        take(arms)
+    assert not robot.recording().time_s.size
+
+
 def test_an_sdk_process_that_dies_without_the_arms_is_succeeded_by_nobody(robot, arms) -> None:
     os.kill(arms._child.pid, signal.SIGKILL)
     with pytest.raises(UnitreeError, match="status -9"):

@@ -181,6 +181,8 @@ class UnitreeArms:
             refusal = self._table.body_refusal(
                 None if body is None else unitree_stream.Body(body.mode_machine, body.motor_mode, body.positions)
             )
+            if self._weight == 0.0 and not self.guarded:
+                refusal = "the SDK process's guard is gone: expected somebody who hands the arms back in an emergency"
             if refusal is not None:
                 raise UnitreeError(refusal)
         record["has_hands"] = setpoint.hands is not None
