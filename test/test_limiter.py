@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import ruckig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -174,3 +175,42 @@ def test_limits_are_only_ever_tightened(scale) -> None:
     tight = Limits.of(g1.POLICY).tightened(0.5)
     np.testing.assert_allclose(tight.velocity, 0.5 * g1.POLICY.column("velocity"))
     np.testing.assert_array_equal(tight.lower, g1.POLICY.lower)
+
+
+def test_a_way_that_ruckig_does_not_find_is_gone_all_the_same() -> None:
+    """0.075 rad from rest to rest: with even limits Ruckig 0.19 raises, which ended the loop, or creeps."""
+    limits = Limits.of(g1.OTHER)
+    limiter = Limiter(limits, 0.004)
+    start = np.clip(np.zeros(26), limits.lower, limits.upper)
+    start[18] = 0.0850000000000001
+    limiter.reset(start)
+    target = start.copy()
+    target[18] = 0.01
+    for _ in range(200):
+        limiter.track(target, np.zeros(26))
+    np.testing.assert_allclose(limiter.position, target, atol=1e-5)
+    assert limiter.faults == 0
+
+
+class Silent:
+    """A Ruckig that never knows."""
+
+    def update(self, *_) -> int:
+        raise ruckig.RuckigError("no profile")
+
+
+def test_without_ruckig_the_plain_brake_stops_within_the_limits() -> None:
+    limits = Limits.of(g1.OTHER)
+    limiter = Limiter(limits, 0.004)
+    middle = (limits.lower + limits.upper) / 2
+    limiter.reset(middle)
+    for _ in range(60):
+        limiter.track(middle + 0.4, np.zeros(26))
+    speed = limiter.velocity.copy()
+    assert np.all(speed > 0.3)
+    limiter._otg = Silent()
+    path = run(limiter, [(middle + 3.0, np.zeros(26))], 60)
+    assert limiter.faults > 0
+    assert np.all(np.diff(path[:, 1], axis=0) >= -limits.acceleration * 0.004 - 1e-9)
+    np.testing.assert_array_equal(path[-1, 1], 0.0)
+    assert np.all(path[-1, 0] <= path[0, 0] + speed**2 / limits.acceleration)

@@ -32,8 +32,11 @@ a tick, and between two ticks the speed may be higher by jerk dt^2 / 8, which is
 STOP_SLACK_S = 0.05
 """A stop may begin this long after its cause: a few ticks."""
 
-REST_RAD_S = 1e-3
-"""Speeds below this are rest."""
+ROUNDING = 1e-9
+"""What is cut off a value without being told: of a position that is a millionth of an encoder's step."""
+
+REST_RAD_S = 1e-5
+"""Speeds below this are rest: nobody creeps without permission, 0.04 rad in an hour."""
 
 MAX_RAMP_PER_S = 4.0
 """Weight and stiffness change at most this fast: nobody is handed a limb, or left with one, at once."""
@@ -234,16 +237,17 @@ class Gate:
         low = np.clip(speed - change, -limits.velocity, 0.0)
         high = np.clip(speed + change, 0.0, limits.velocity)
         velocities = np.clip(wanted.velocities, low, high)
+        command = replace(wanted, positions=q, torques=torques, velocities=velocities)
         for reason, value, asked, unit in (
             (Reason.TORQUE, torques, wanted.torques, "N m"),
             (Reason.POSITION, q, wanted.positions, "rad"),
             (Reason.VELOCITY, velocities, wanted.velocities, "rad/s"),
         ):
-            if (value != asked).any():
-                detail = f"{reason.value} of {self._worst(value != asked, asked)} {unit}"
-                command = replace(wanted, positions=q, torques=torques, velocities=velocities)
+            changed = np.abs(value - asked) > ROUNDING
+            if changed.any():
+                detail = f"{reason.value} of {self._worst(changed, asked)} {unit}"
                 return Verdict(command, False, reason, detail)
-        return Verdict(wanted)
+        return Verdict(command)
 
     def _refuse(self, reason: Reason, detail: str) -> Verdict:
         """Brake from the previous command instead; its authority and torques stay as they were (see `_giving_way`)."""

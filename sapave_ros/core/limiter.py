@@ -24,6 +24,10 @@ from sapave_ros.types import Floats
 POSITION_TOLERANCE_RAD = 1e-9
 """Numerical slack of the position range: far below an encoder step (1.5e-3 rad)."""
 
+UNEVEN = 1.0 - 1e-9
+"""Share of the jerk limit that Ruckig is told of. From rest to rest over exactly 2 a^3 / j^2 (0.075 rad) its root
+finder fails or takes minutes over the way; with even limits a brake and the way back are such distances."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -105,7 +109,7 @@ class Limiter:
             inp.synchronization = getattr(ruckig.Synchronization, "No")  # noqa: B009 joints do not wait for each other
             inp.max_velocity = limits.velocity
             inp.max_acceleration = limits.acceleration
-            inp.max_jerk = limits.jerk
+            inp.max_jerk = limits.jerk * UNEVEN
         self._to_rest.target_velocity = np.zeros(n)
         self._to_rest.target_acceleration = self._to_pace.target_acceleration = np.zeros(n)
         self._to_target.target_acceleration = np.zeros(n)
@@ -228,7 +232,11 @@ class Limiter:
         if target is not None:
             inp.target_position = target
             inp.target_velocity = target_velocity
-        if int(self._otg.update(inp, self._out)) < 0:
+        try:
+            found = int(self._otg.update(inp, self._out)) >= 0
+        except ruckig.RuckigError:  # the Python binding raises where the library returns a code
+            found = False
+        if not found:
             self.faults += 1
             return None
         out = self._out
