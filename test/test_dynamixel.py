@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sapave_ros import g1
+from sapave_ros.drivers import dynamixel_registers
 from sapave_ros.drivers.dynamixel import (
     DynamixelNeck,
     NeckParameters,
@@ -539,3 +541,23 @@ def test_ticks_and_radians_are_inverse(positions, directions) -> None:
     ticks = p.ticks(np.array(positions))
     assert p.positions(ticks.tolist()) == pytest.approx(positions, abs=np.pi / 4096 + 1e-9)
     assert np.all(p.ticks(p.positions(ticks.tolist())) == ticks)
+
+
+def test_a_late_answer_to_another_question_is_not_taken_for_this_one(monkeypatch) -> None:
+    """A sync read that was given up answered into the read of the bus watchdog: it read as 0, and the head let go."""
+
+    class Bus:
+        name = "bus"
+
+        @contextlib.contextmanager
+        def transaction(self):
+            yield None
+
+    def status_packet(servo_id: int, data: bytes) -> list[int]:
+        return [0xFF, 0xFF, 0xFD, 0, servo_id, len(data) + 4, 0, 0x55, 0, *data, 0, 0]
+
+    registers = dynamixel_registers.Registers(Bus(), [0, 1], 0.02)
+    answers = [status_packet(0, bytes(10)), status_packet(1, b"\x07"), status_packet(0, b"\x0a")]
+    monkeypatch.setattr(registers._packets, "readTx", lambda *_: dynamixel_registers.COMM_SUCCESS)
+    monkeypatch.setattr(registers._packets, "rxPacket", lambda *_: (answers.pop(0), dynamixel_registers.COMM_SUCCESS))
+    assert registers.read(0, 98, 1) == 10

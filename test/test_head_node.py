@@ -14,6 +14,7 @@ from sapave_ros.core.controller import ControllerConfig, JointController
 from sapave_ros.core.gate import Reason
 from sapave_ros.drivers.dynamixel import ServoFault, ServoTimeout
 from sapave_ros.nodes import head
+from sapave_ros.nodes.control import Divider
 from sapave_ros.nodes.head import HeadNode
 from sapave_ros.types import ActionChunk, JointState, Mode, Permit
 
@@ -26,6 +27,9 @@ class Neck:
     def __init__(self, clock: list[float]) -> None:
         self.engaged, self.trouble, self.goals, self._clock = False, None, [], clock
         self.q = np.zeros(2)
+
+    def poll_health(self) -> SimpleNamespace:
+        return SimpleNamespace(servo_id=0)
 
     def read(self) -> JointState:
         return JointState(self._clock[0], self.q.copy(), np.zeros(2))
@@ -48,6 +52,7 @@ class Rig:
         node = HeadNode.__new__(HeadNode)
         node.controller = JointController(g1.HEAD, DT_S, ControllerConfig(), shared=False)
         node._neck, node._measured, node._timeouts, node._not_before_s = self.neck, None, 0, -np.inf
+        node._health_due, node._health, node._lost = Divider(0.0, 100.0), {}, (-np.inf, "")
         log = SimpleNamespace(warning=lambda *_, **__: None, error=lambda *_, **__: None)
         node.get_logger = lambda: log
         self.node = node

@@ -108,7 +108,8 @@ def test_a_watchdog_that_stands_still_holds_and_does_not_resume(road):
 
 
 def test_an_sdk_process_that_stood_still_throws_no_arm(road):
-    (sdk,) = psutil.Process(road.bringup.pids["arm"]).children()
+    children = psutil.Process(road.bringup.pids["arm"]).children()
+    (sdk,) = (child for child in children if any("unitree_process" in part for part in child.cmdline()))
     begun = set_in_motion(road, speed_rad_s=1.3)
     sequence = road._truth.all_after(0)[-1][0]
     sdk.suspend()

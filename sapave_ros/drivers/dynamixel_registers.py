@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dynamixel_sdk import COMM_RX_TIMEOUT, COMM_SUCCESS, PacketHandler
+from dynamixel_sdk import COMM_RX_TIMEOUT, COMM_SUCCESS, PacketHandler, PortHandler
 
 from sapave_ros.drivers import dynamixel_table as table
 from sapave_ros.drivers.dynamixel_port import SerialBus, ServoBusError, ServoFault, ServoTimeout
+
+
+_ID, _LENGTH, _ERROR, _DATA = 4, 5, 8, 9
+"""Where these stand in a status packet of Protocol 2.0."""
 
 
 class Registers:
@@ -35,10 +39,13 @@ class Registers:
     def block(self, servo_id: int, address: int, size: int) -> bytes:
         """`size` bytes from `address` on."""
         with self._bus.transaction() as port:
-            data, result, error = self._packets.readTxRx(port, servo_id, address, size)
+            data, error = b"", 0
+            result = self._packets.readTx(port, servo_id, address, size)
+            if result == COMM_SUCCESS:
+                data, result, error = self._answer(port, servo_id, size)
             self._check(servo_id, address, result, error)
             self._check_size(servo_id, address, len(data), size)
-        return bytes(data)
+        return data
 
     def write(self, servo_id: int, address: int, size: int, value: int) -> None:
         """Set a register, and hear that it was."""
@@ -63,13 +70,13 @@ class Registers:
         with self._bus.transaction() as port:
             result = self._packets.syncReadTx(port, address, size, self._ids, len(self._ids), False)
             for servo_id in self._ids:
-                data, error = [], 0
+                data, error = b"", 0
                 if result == COMM_SUCCESS:
-                    data, result, error = self._packets.readRx(port, servo_id, size)
+                    data, result, error = self._answer(port, servo_id, size)
                 self._check(servo_id, address, result, error)
                 self._check_size(servo_id, address, len(data), size)
                 self.alerts[servo_id] = bool(error & table.ALERT)
-                rows.append(bytes(data))
+                rows.append(data)
             if port.getBytesAvailable():
                 raise ServoTimeout(f"port: {self._bus.name}: more answers than asked for; these may be late ones")
         return rows
@@ -82,6 +89,21 @@ class Registers:
         if result != COMM_SUCCESS:
             said = self._packets.getTxRxResult(result)
             raise ServoBusError(f"port: {self._bus.name}: register {address} could not be sent: {said}")
+
+    def _answer(self, port: PortHandler, servo_id: int, size: int) -> tuple[bytes, int, int]:
+        """The answer of a servo to a read of `size` bytes: data, result, error.
+
+        An answer does not say what it answers. One of another size answers a question that was given up, and came
+        late; the SDK's own reader takes the beginning of it for a register that it is not.
+        """
+        while True:
+            packet, result = self._packets.rxPacket(port, False)
+            if result != COMM_SUCCESS:
+                return b"", result, 0
+            length = packet[_LENGTH] | packet[_LENGTH + 1] << 8  # from the instruction to the check
+            data, error = bytes(packet[_DATA : _LENGTH + 2 + length - 2]), packet[_ERROR]
+            if packet[_ID] == servo_id and (len(data) == size or error & ~table.ALERT):
+                return data, result, error
 
     def _check(self, servo_id: int, address: int, result: int, error: int) -> None:
         if result == COMM_RX_TIMEOUT:
