@@ -125,7 +125,7 @@ class Gate:
         return verdict
 
     def slow(self, position: Floats, velocity: Floats) -> Floats | None:
-        """The share (n,) of a velocity (n,) [rad/s] to go on with from a pose (n,); None: all of it, nothing is near."""
+        """The share (n,) of a velocity (n,) [rad/s] to go on with from a pose (n,); None: all of it."""
         if self._clearance is None or not velocity.any():
             return None
         share = self._clearance.share(position, velocity)
