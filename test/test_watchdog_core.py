@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from sapave_ros.core.faults import PEOPLE, Effect, Fault
 from sapave_ros.core.health import Report, watches_of_table
-from sapave_ros.core.supervisor import MODES, Event, State
+from sapave_ros.core.supervisor import MODES, NO_STOP, Event, State
 from sapave_ros.core.watchdog import BLIND_AFTER_S, CLOCK_JUMP_S, JUMP_SHOWS_S, Watchdog
+from sapave_ros.graph import CAMERA_INFO
 from sapave_ros.types import Grip, Mode, Permit, Source, Takeover
 
 TICK_S = 0.02
@@ -308,7 +309,7 @@ def test_a_clock_that_is_slewed_does_no_harm() -> None:
 
 def test_before_everything_has_reported_arming_is_refused_with_what_is_missing() -> None:
     b = bench(State.STARTING)
-    b.silent = {"/camera/color/camera_info"}
+    b.silent = {CAMERA_INFO}
     b.tick()
     done, text = b.request(Event.ARM)
     assert not done
@@ -353,6 +354,32 @@ def test_an_emergency_stop_is_not_reset_while_its_cause_lasts(fault) -> None:
     b.tick()
     assert b.request(Event.RESET)[0]
     assert not b.request(Event.ARM)[0]
+
+
+@pytest.mark.parametrize("state", [s for s in State if s is not State.ESTOP])
+@pytest.mark.parametrize("fault", [None, Fault.SERVO_HOT, Fault.MOTOR_HOT])
+def test_a_person_may_always_disarm_whatever_is_wrong(fault, state) -> None:
+    b = bench(state)
+    b.find(*([fault] if fault else []))
+    b.silent = {CAMERA_INFO}
+    b.feed()
+    done, text = b.request(Event.DISARM)
+    stopped = fault is Fault.MOTOR_HOT and state in (State.ACTIVE, State.TELEOP, State.HOLD)
+    assert done == (not stopped)
+    assert b.state is (State.ESTOP if stopped else State.STANDBY), text
+    if done:
+        assert text == f"STANDBY: {b.watchdog.supervisor.reason}"
+
+
+@pytest.mark.parametrize("state", [s for s in State if s is not State.ESTOP])
+def test_without_an_emergency_stop_there_is_nothing_to_reset(state) -> None:
+    b = bench(state)
+    b.silent = {CAMERA_INFO} if state is State.STARTING else set()
+    b.feed()
+    done, text = b.request(Event.RESET)
+    assert not done
+    assert text.startswith(f"reset requested, refused in {state.name}: {NO_STOP}")
+    assert b.state is state
 
 
 def test_the_stop_button_of_the_joystick_needs_no_report() -> None:
@@ -404,7 +431,7 @@ steps = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([1, 60, 120])),
     st.tuples(st.just("blind"), st.just(1.0)),
     st.tuples(st.just("jump"), st.sampled_from([-1.0, 1.0])),
-    st.tuples(st.just("silent"), st.sampled_from([set(), {"/camera/color/camera_info"}])),
+    st.tuples(st.just("silent"), st.sampled_from([set(), {CAMERA_INFO}])),
 )
 
 
