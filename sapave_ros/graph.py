@@ -111,7 +111,7 @@ ARM_LOOP_HZ = 250.0
 PERMIT_HZ = 50.0
 PERMIT_STALE_AFTER_S = 0.1
 TELEOP_HZ = 50.0
-HEALTH_HZ = 25.0
+HEALTH_HZ = 10.0
 
 STREAMS: tuple[Stream, ...] = (
     Stream(COLOR, "sensor_msgs/Image", ("camera",), ("inference",), Qos.SENSOR, CAMERA_HZ, 0.3,
@@ -144,7 +144,7 @@ STREAMS: tuple[Stream, ...] = (
            "the Unitree remote, from the bytes in LowState; serves where there is no joystick"),
     Stream(HEALTH, "diagnostic_msgs/DiagnosticStatus", ("head", "arm", "camera", "inference", "teleop"),
            ("watchdog", "*"), Qos.EVENT, HEALTH_HZ, 0.3,
-           "what a node finds wrong, one report each; silence counts as wrong"),
+           "what a node finds wrong, one report each, at once with any change; silence counts as wrong"),
     Stream(PERMIT, "diagnostic_msgs/DiagnosticStatus", ("watchdog",), ("head", "arm", "teleop", "*"), Qos.COMMAND,
            PERMIT_HZ, PERMIT_STALE_AFTER_S, "state, reason, what each controller may do, and whose chunks it follows"),
     Stream(ESTOP, "std_msgs/Bool", ("*",), ("watchdog",), Qos.LATCHED, None, None,

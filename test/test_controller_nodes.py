@@ -458,3 +458,20 @@ def simulate_body(domain: int) -> None:
 
 if __name__ == "__main__":
     simulate_body(int(sys.argv[1]))
+
+
+def test_a_refused_chunk_is_an_accident_and_a_row_of_them_a_fault() -> None:
+    from sapave_ros.nodes.control import REFUSED_AT_LEAST, REFUSED_FOR_S, Refusals
+
+    refusals = Refusals()
+    assert not refusals.finding(0.0)
+    refusals.refused("once", 10.0)
+    assert not refusals.finding(10.0 + REFUSED_FOR_S + 0.1)
+    for i in range(10):
+        refusals.refused("names", 20.0 + 0.1 * i)
+    assert "names" in refusals.finding(20.95)
+    assert not refusals.finding(20.9 + REFUSED_FOR_S)  # whoever sent them has stopped
+    refusals.accepted()
+    for i in range(REFUSED_AT_LEAST - 1):
+        refusals.refused("late", 30.0 + REFUSED_FOR_S * i)
+    assert not refusals.finding(30.0 + REFUSED_FOR_S * (REFUSED_AT_LEAST - 1))

@@ -60,7 +60,7 @@ def node(ros_domain, monkeypatch) -> Iterator[inference.InferenceNode]:
     node.sent = []
     monkeypatch.setattr(node._head, "publish", node.sent.append)
     node.reports = []
-    monkeypatch.setattr(node._reports, "publish", lambda msg: node.reports.append(ros.report_from_msg(msg)))
+    monkeypatch.setattr(node._reporter._publisher, "publish", lambda msg: node.reports.append(ros.report_from_msg(msg)))
     yield node
     for _ in range(10):
         node._policy.answer.release()
@@ -104,7 +104,7 @@ def sent(node: inference.InferenceNode, count: int) -> None:
 
 def reported(node: inference.InferenceNode) -> dict[Fault, str]:
     """The findings of a report that is made now, in the main thread as the node's timer does."""
-    node._report()
+    node._reporter._look()
     return node.reports[-1].findings
 
 

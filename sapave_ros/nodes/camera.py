@@ -12,9 +12,9 @@ from sensor_msgs.msg import CameraInfo
 
 from sapave_ros import graph
 from sapave_ros.core.camera_health import CameraHealth
-from sapave_ros.core.health import Report
 from sapave_ros.drivers.camera import CameraParameters, open_source
 from sapave_ros.nodes import ros
+from sapave_ros.nodes.report import Reporter
 from sapave_ros.types import CameraFrame
 
 WAIT_S = 0.2
@@ -31,7 +31,6 @@ class CameraNode(Node):
         self._color = ros.publisher(self, graph.stream(graph.COLOR))
         self._depth = ros.publisher(self, graph.stream(graph.DEPTH))
         self._info = ros.publisher(self, graph.stream(graph.CAMERA_INFO))
-        self._reports = ros.publisher(self, graph.stream(graph.HEALTH))
         self._diagnostics = ros.publisher(self, graph.stream(graph.DIAGNOSTICS))
         self._source = open_source(self.parameters, lambda: ros.now_s(self))
         self._health = CameraHealth()
@@ -42,7 +41,7 @@ class CameraNode(Node):
         self._failed: BaseException | None = None
         self._stop = threading.Event()
         self.create_timer(DIAGNOSTICS_S, self._publish_diagnostics)
-        self.create_timer(1.0 / graph.HEALTH_HZ, self._report)
+        self._reporter = Reporter(self, lambda: self._health.findings)
         self._source.start()
         self._thread = threading.Thread(target=self._capture, name="capture")
         self._thread.start()
@@ -76,10 +75,6 @@ class CameraNode(Node):
         self._last_s, self._stamp_s = time.monotonic(), frame.stamp_s
         self._health.frame(frame.rgb, frame.depth_mm, self._last_s)
         self._published += 1
-
-    def _report(self) -> None:
-        """From the main thread, so that a report tells of both. Where frames stop, their stream tells it."""
-        self._reports.publish(ros.report_to_msg(Report(self.get_name(), self._health.findings)))
 
     def _publish_diagnostics(self) -> None:
         now_s = time.monotonic()

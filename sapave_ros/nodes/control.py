@@ -19,8 +19,8 @@ from sapave_ros import graph
 from sapave_ros.core.chunk import ChunkFault
 from sapave_ros.core.controller import JointController, Phase, in_order
 from sapave_ros.core.faults import Fault
-from sapave_ros.core.health import Report
 from sapave_ros.graph import Stream
+from sapave_ros.nodes.report import Reporter
 from sapave_ros.nodes.ros import (
     Loop,
     chunk_from_msg,
@@ -29,15 +29,15 @@ from sapave_ros.nodes.ros import (
     now_s,
     permit_from_msg,
     publisher,
-    report_to_msg,
     status,
     subscribe,
 )
 from sapave_ros.types import ActionChunk, JointState, Permit, Source
 
 MAX_PENDING_CHUNKS = 8
-REFUSED_FOR_S = 0.5
-"""Nothing but refused chunks for this long [s] is a fault of whoever sends them; one may be an accident."""
+REFUSED_FOR_S, REFUSED_AT_LEAST = 0.5, 3
+"""Nothing but refused chunks for this long [s], so many at least, is a fault of whoever sends them; one may be an
+accident."""
 
 DISORDER_SHOWS_S = 0.5
 """How long a permit out of order is told [s]: long enough to be seen by the watchdog."""
@@ -63,6 +63,28 @@ class Divider:
         return True
 
 
+class Refusals:
+    """Chunks that were refused one after the other."""
+
+    def __init__(self) -> None:
+        self._count, self._since_s, self._last_s, self._text = 0, 0.0, 0.0, ""
+
+    def accepted(self) -> None:
+        self._count = 0
+
+    def refused(self, text: str, now_s: float) -> None:
+        if self._count == 0 or now_s - self._last_s > REFUSED_FOR_S:
+            self._count, self._since_s = 0, now_s
+        self._count, self._last_s, self._text = self._count + 1, now_s, text
+
+    def finding(self, now_s: float) -> str:
+        """What is wrong at monotonic time `now_s`, or nothing."""
+        lasts = now_s - self._since_s > REFUSED_FOR_S and now_s - self._last_s < REFUSED_FOR_S
+        if self._count < REFUSED_AT_LEAST or not lasts:
+            return ""
+        return f"{self._count} in {now_s - self._since_s:.1f} s; the last one: {self._text}"
+
+
 class ControlNode(Node):
     """Base of the nodes that move joints. A subclass implements `step` and `close`, and calls `start`.
 
@@ -78,7 +100,7 @@ class ControlNode(Node):
         self.loop_hz = loop_hz
         self._chunks: deque[tuple[Source, ActionChunk]] = deque(maxlen=MAX_PENDING_CHUNKS)
         self._wish: tuple[Callable[[float], str], Future] | None = None
-        self._refused_since_s: float | None = None
+        self._refusals = Refusals()
         self._disorder: tuple[float, str] = (-np.inf, "")
         self._wakes_s: deque[float] = deque(maxlen=round(10 * loop_hz))
         self._work_s: deque[float] = deque(maxlen=round(10 * loop_hz))
@@ -95,9 +117,8 @@ class ControlNode(Node):
             subscribe(self, stream, partial(self._on_increments, source))
         for service, pose in poses.items():
             self.create_service(Trigger, service, partial(self._on_pose, pose))
-        self._reports = publisher(self, graph.stream(graph.HEALTH))
         self.create_timer(1.0, self._publish_diagnostics)
-        self.create_timer(1.0 / graph.HEALTH_HZ, self._report)
+        self._reporter = Reporter(self, self._all_findings, self._held)
         self.loop = Loop(1.0 / loop_hz, self._tick, f"{name} loop")
 
     controller: JointController  # set by the subclass before `start`
@@ -130,7 +151,7 @@ class ControlNode(Node):
         try:
             self._chunks.append((source, chunk_from_msg(msg)))
         except ValueError as error:
-            self._note_refusal(accepted=False)
+            self._refusals.refused(str(error), time.monotonic())
             self.get_logger().warning(f"chunk refused: {error}", throttle_duration_sec=1.0)
 
     def _on_pose(self, pose: Pose, _: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
@@ -151,24 +172,17 @@ class ControlNode(Node):
             self._wish = None
             return "the control loop does not answer"
 
-    def _report(self) -> None:
-        findings = self.findings()
-        since_s, now_s = self._refused_since_s, time.monotonic()
-        if since_s is not None and now_s - since_s > REFUSED_FOR_S:
-            last = self.controller.last_refusal
-            findings[Fault.CHUNKS_REFUSED] = f"for {now_s - since_s:.1f} s; {last.text if last else 'no chunk at all'}"
+    def _all_findings(self) -> dict[Fault, str]:
+        findings, now_s = self.findings(), time.monotonic()
+        refused = self._refusals.finding(now_s)
+        if refused and not self.controller.holding:
+            findings[Fault.CHUNKS_REFUSED] = refused
         if now_s - self._disorder[0] < DISORDER_SHOWS_S:
             findings[Fault.SECOND_PERMIT] = self._disorder[1]
-        controller = self.controller
-        held = controller.shared and controller.phase is not Phase.IDLE
-        self._reports.publish(report_to_msg(Report(self.get_name(), findings, held)))
+        return findings
 
-    def _note_refusal(self, accepted: bool) -> None:
-        """Refused chunks matter while joints may move; before, they are the rule."""
-        if accepted or self.controller.holding:
-            self._refused_since_s = None
-        elif self._refused_since_s is None:
-            self._refused_since_s = time.monotonic()
+    def _held(self) -> bool:
+        return self.controller.shared and self.controller.phase is not Phase.IDLE
 
     # ---- the loop's thread ----
 
@@ -180,11 +194,12 @@ class ControlNode(Node):
             source, chunk = self._chunks.popleft()
             refusal = self.controller.offer(chunk, ros_s, source)
             usual = refusal is not None and refusal.fault in (ChunkFault.TOO_EARLY, ChunkFault.SOURCE)
-            if not usual:
-                self._note_refusal(accepted=refusal is None)
             if refusal is None:
                 begun.append(chunk.stamp_s)
+                self._refusals.accepted()
             else:
+                if not usual and not self.controller.holding:  # where nothing may move, refusals are the rule
+                    self._refusals.refused(refusal.text, monotonic_s)
                 text = f"chunk refused: {refusal.fault.value}: {refusal.text}"
                 if usual:  # the picture was taken before control was, or a person has the joints
                     self.get_logger().info(text, throttle_duration_sec=1.0)

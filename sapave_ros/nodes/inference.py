@@ -16,11 +16,11 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from sapave_ros import graph, scheduling
-from sapave_ros.core.health import Report
 from sapave_ros.core.inference_health import InferenceHealth
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.core.observation import FUTURE_TOLERANCE_S, ObservationBuilder, ObservationParameters
 from sapave_ros.nodes import ros
+from sapave_ros.nodes.report import Reporter
 from sapave_ros.parameters import parameter
 from sapave_ros.policy.manifest import SHIPPED
 from sapave_ros.policy.onnx_policy import OnnxPolicy, PolicyOutput
@@ -83,7 +83,6 @@ class InferenceNode(Node):
         self._head = ros.publisher(self, graph.stream(graph.HEAD_INCREMENTS))
         self._arms = ros.publisher(self, graph.stream(graph.ARM_INCREMENTS))
         self._grounding = ros.publisher(self, graph.stream(graph.GROUNDING))
-        self._reports = ros.publisher(self, graph.stream(graph.HEALTH))
         self._diagnostics = ros.publisher(self, graph.stream(graph.DIAGNOSTICS))
         for topic, callback in (
             (graph.COLOR, self._on_color),
@@ -94,7 +93,8 @@ class InferenceNode(Node):
         ):
             ros.subscribe(self, graph.stream(topic), callback)
         self.create_timer(1.0, self._publish_diagnostics)
-        self.create_timer(1.0 / graph.HEALTH_HZ, self._report)
+        # From the main thread, which tells of a worker that hangs.
+        self._reporter = Reporter(self, lambda: self._health.findings(time.monotonic()))
 
         self.get_logger().info(
             f"model {self._policy.manifest.name} on {self._policy.providers[0]}, "
@@ -224,11 +224,6 @@ class InferenceNode(Node):
         self._published += 1
         heat = np.clip(output.grounding * 255, 0, 255).astype(np.uint8)
         self._grounding.publish(ros.image_msg(heat, "mono8", observation.stamp_s, "camera_color_optical_frame"))
-
-    def _report(self) -> None:
-        """From the main thread, which tells of a worker that hangs."""
-        findings = self._health.findings(time.monotonic())
-        self._reports.publish(ros.report_to_msg(Report(self.get_name(), findings)))
 
     def _publish_diagnostics(self) -> None:
         timing = self._timing
