@@ -63,6 +63,7 @@ class InferenceNode(Node):
         use = ros.parameters(self, InferenceParameters)
         path = use.model or share_path(SHIPPED)
         self._policy = OnnxPolicy(path, "auto" if use.provider == "auto" else (use.provider,), use.threads)
+        self._policy.warm_up()
         self._session = PolicySession(self._policy, ros.parameters(self, SessionParameters))
         kinematics = Kinematics.from_urdf()
         self._builder = ObservationBuilder(kinematics.camera_in_torso, ros.parameters(self, ObservationParameters))

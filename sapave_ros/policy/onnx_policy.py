@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from sapave_ros import g1
 from sapave_ros.policy import manifest as contract
 from sapave_ros.policy.manifest import Manifest, ManifestError
 from sapave_ros.policy.output import finite
@@ -129,6 +130,12 @@ class OnnxPolicy:
     @property
     def tokenizer(self):
         return self._preprocess.tokenizer
+
+    def warm_up(self) -> None:
+        """One run on a black picture: the first on a GPU compiles kernels, for longer than an answer may take."""
+        height, width = self.manifest.image_size
+        picture = np.zeros((height, width, 3), np.uint8)
+        self.infer(Observation(0.0, "", picture, np.zeros(len(g1.POLICY))))
 
     def infer(
         self,
