@@ -37,6 +37,7 @@ class SlowPolicy:
 
     def __init__(self, *_: object) -> None:
         self.asked: list[Observation] = []
+        self.warm_up = lambda: None
         self.begun = threading.Semaphore(0)
         self.answer = threading.Semaphore(0)
         self.fails = False
