@@ -13,10 +13,10 @@ from sapave_ros.bench.takeover import rehearse
 from sapave_ros.core.chunk import ChunkExecutor
 from sapave_ros.core.faults import Fault
 from sapave_ros.core.hand_ik import HandIk
-from sapave_ros.core.jog import STEP_S, STEPS, Jog, chunk
+from sapave_ros.core.jog import STEP_S, STEPS, Jog, Limb, TeleopParameters, Way, Wish, chunk
 from sapave_ros.core.pads import REMOTE, load
 from sapave_ros.core.supervisor import Event, State
-from sapave_ros.core.teleop import STOP_SHOWS_S, Limb, Teleop, TeleopParameters, Way, Wish
+from sapave_ros.core.teleop import STOP_SHOWS_S, Teleop
 from sapave_ros.types import Grip, Mode, Permit, Source
 
 PAD, IK = load("xbox"), HandIk()
@@ -186,6 +186,28 @@ def test_with_the_joystick_gone_everything_holds_until_a_person_takes_again() ->
     rehearsal.run(0.5)
     assert grips(rehearsal) == (Grip.NONE, Grip.NONE)
     assert rehearsal.state is State.ACTIVE
+
+
+def test_a_silent_joystick_holds_at_once_and_coming_back_does_not_move_on() -> None:
+    """Before the watchdog has said anything."""
+    rehearsal = taken("head")
+    rehearsal.pad.do["left"] = 1.0
+    rehearsal.run(0.3)
+    teleop, now_s = rehearsal.teleop, MONO0_S + rehearsal.t
+    assert teleop.update(now_s)[1] is not None
+    now_s += STALE_S + 0.05
+    permit = Permit(now_s, 10**6, "TELEOP", "", Mode.MOVE, Mode.MOVE, sent_s=now_s)
+    teleop.permit(permit, now_s)
+    takeover, wish = teleop.update(now_s)
+    assert takeover.head is Grip.HOLD
+    assert wish is None
+    assert Fault.JOYSTICK_LOST in teleop.findings()
+    for do in ({}, {"deadman": 1.0}):
+        rehearsal.pad.do = do
+        now_s += 0.02
+        teleop.hear(PAD, *rehearsal.pad.message(), now_s, ROS0_S + rehearsal.t + now_s)
+        assert teleop.update(now_s)[0].head is Grip.HOLD
+        assert Fault.JOYSTICK_LOST in teleop.findings()  # until the takeover has ended
 
 
 def test_a_deadman_that_is_down_when_the_joystick_comes_back_does_not_count() -> None:

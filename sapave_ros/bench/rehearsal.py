@@ -14,10 +14,10 @@ from sapave_ros import g1, graph
 from sapave_ros.core.controller import ControllerConfig, JointController
 from sapave_ros.core.hand_ik import HandIk
 from sapave_ros.core.health import Health, Report
-from sapave_ros.core.jog import Jog, chunk
+from sapave_ros.core.jog import Jog, TeleopParameters, chunk
 from sapave_ros.core.pads import Pad
 from sapave_ros.core.supervisor import Event, State
-from sapave_ros.core.teleop import Teleop, TeleopParameters
+from sapave_ros.core.teleop import Teleop
 from sapave_ros.core.watchdog import Watchdog
 from sapave_ros.types import ActionChunk, Floats, Grip, JointState, Permit, Source
 

@@ -1,17 +1,17 @@
 """How smooth it is when a person takes over: the largest step of a command, against what the velocity limit allows.
 
 In lockstep, the policy asks for full speed while head and arms are taken, moved and given back. With `--live`, the same
-script plays on the joystick topic of a running graph, and what its controllers publish is measured.
+script plays on the joystick topic of the real processes under simulation, while the policy looks for something.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -184,12 +184,15 @@ def show(figures: dict[str, dict[str, float]]) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sapave bench takeover`."""
     parser.add_argument("--pad", default=DEFAULT_PAD, help="which pad is played: a map of config/teleop.yaml")
+    parser.add_argument("--live", action="store_true", help="then also on the real processes under simulation")
+    parser.add_argument("--ros-domain", type=int, default=61)
+    parser.add_argument("--dds-domain", type=int, default=62)
     parser.add_argument("--output", type=Path, default=Path("out/takeover"), help="folder of the plot")
     json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plays, prints and plots. Exit code 1 where a step is larger than the velocity limit allows."""
+    """Plays, prints and plots. Exit code 1 where a step exceeds the velocity limit, or nobody could take over."""
     courses, deeds = rehearse(args.pad)
     figures = {name: course.figures() for name, course in courses.items()}
     print("a takeover in lockstep, the policy at full speed before and after")
@@ -197,7 +200,26 @@ def run(args: argparse.Namespace) -> int:
     picture = args.output / "takeover.png"
     plot(courses, deeds, "takeover in lockstep: what head and arms are commanded", picture)
     print(f"  plot: {picture}")
-    result: dict[str, Any] = {"lockstep": figures}
+    result: dict[str, dict[str, dict[str, float]]] = {"lockstep": figures}
+    if args.live:
+        result["live"] = _live(args)
     if args.json:
         args.json.write_text(json.dumps(result, indent=1))
-    return int(any(f["step"] > 1.0 + 1e-6 for f in figures.values()))
+    return int(any(f["step"] > 1.0 + 1e-6 or not f["changes"] for of in result.values() for f in of.values()))
+
+
+def _live(args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    from sapave_ros.bench.takeover_live import play
+    from sapave_ros.plan import Options
+
+    os.environ |= {"ROS_DOMAIN_ID": str(args.ros_domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    options = Options(sim=True, ros_domain=args.ros_domain, dds_domain=args.dds_domain)
+    courses, deeds, states = play(SCRIPT, args.pad, options)
+    figures = {name: course.figures() for name, course in courses.items()}
+    print("the same on the real processes, from the commands that they publish 50 times a second")
+    show(figures)
+    print(f"  states of the watchdog: {' -> '.join(states)}")
+    picture = args.output / "takeover_live.png"
+    plot(courses, deeds, "takeover of the real processes under simulation", picture)
+    print(f"  plot: {picture}")
+    return figures

@@ -7,13 +7,15 @@ one lost message changes nothing, and silence brings the joints to rest.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
 from sapave_ros import g1
 from sapave_ros.core.hand_ik import HandIk
-from sapave_ros.core.teleop import Limb, TeleopParameters, Way, Wish
 from sapave_ros.graph import TELEOP_HZ
+from sapave_ros.parameters import parameter
 from sapave_ros.types import ActionChunk, Floats
 
 STEP_S = 0.03
@@ -29,6 +31,65 @@ slowed down on the way to their command, whatever is ahead would have to be take
 
 STOPPING_S = 0.4
 """A joint approaches the end of its range no faster than would take it there in this time [s]."""
+
+
+@dataclass(frozen=True)
+class TeleopParameters:
+    """How a joystick moves the robot."""
+
+    pad: str = parameter("game_controller", doc="which pad it is: a map of config/teleop.yaml")
+    pads_file: str = parameter("", doc="path of other maps; empty: config/teleop.yaml of the package")
+    dead_zone: float = parameter(0.12, low=0.02, high=0.4, doc="share of a stick's or trigger's way that is rest")
+    expo: float = parameter(0.5, low=0.0, high=1.0, doc="share of the cube in a stick's curve: finer around the middle")
+    slow_share: float = parameter(0.4, low=0.05, high=1.0, doc="share of the speeds below without the button `fast`")
+    head_rad_s: float = parameter(0.8, unit="rad/s", low=0.05, high=1.5, doc="head, at full stick")
+    hand_m_s: float = parameter(0.2, unit="m/s", low=0.01, high=0.5, doc="hand along, at full stick")
+    hand_rad_s: float = parameter(0.8, unit="rad/s", low=0.05, high=1.5, doc="hand turning, at full stick")
+    joint_rad_s: float = parameter(0.5, unit="rad/s", low=0.05, high=1.5, doc="one joint, at full stick")
+    fingers_s: float = parameter(1.5, unit="s", low=1.2, high=10.0, doc="fingers from open to closed, at full trigger")
+    ramp_s: float = parameter(
+        0.3, unit="s", low=0.1, high=1.0, doc="a stick that jumps to its end is followed in this time"
+    )
+    velocity_share: float = parameter(
+        0.75, low=0.05, high=0.9, doc="share of the joints' velocity limits that a hand may use"
+    )
+    repeats_s: float = parameter(
+        3.0, unit="s", low=0.5, high=30.0, doc="a pad that moves something and repeats itself exactly this long is lost"
+    )
+
+
+class Limb(Enum):
+    """What the sticks move."""
+
+    HEAD = "head"
+    LEFT = "left hand"
+    RIGHT = "right hand"
+
+    @property
+    def group(self) -> str:
+        return "head" if self is Limb.HEAD else "arms"
+
+
+class Way(Enum):
+    """How they move a hand."""
+
+    ALONG = "along"
+    TURNING = "turning"
+    JOINT = "joint by joint"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the person wants to move now. joint: index into the arm's seven.
+
+    pace: share of full speed by stick and trigger, -1 to 1, with its curve.
+    """
+
+    limb: Limb
+    way: Way
+    joint: int
+    pace: Mapping[str, float]
+
 
 _GROUP = g1.HEAD + g1.OTHER
 _N_HEAD = len(g1.HEAD)

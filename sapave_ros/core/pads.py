@@ -40,8 +40,6 @@ MAY_SHARE = frozenset({("joint_next", "left"), ("joint_previous", "left")})
 
 PRESSED = 0.5
 """An axis beyond this counts as a pressed button."""
-AT_REST = 0.1
-"""A trigger below this is let go; so is a stick, however small its dead zone."""
 
 REMOTE = "remote"
 """The map of the Unitree remote."""

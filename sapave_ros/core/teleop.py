@@ -7,16 +7,14 @@ seen at rest. Only a held deadman moves anything, and only what was taken while 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Sequence
 
-from sapave_ros import graph
+from sapave_ros import g1, graph
 from sapave_ros.core.controller import permit_age_s
 from sapave_ros.core.faults import Fault
-from sapave_ros.core.pads import AT_REST, Controls, Pad, shaped
+from sapave_ros.core.jog import Limb, TeleopParameters, Way, Wish
+from sapave_ros.core.pads import Controls, Pad, shaped
 from sapave_ros.core.supervisor import State
-from sapave_ros.parameters import parameter
 from sapave_ros.types import Grip, Permit, Takeover
 
 STOP_SHOWS_S = 0.2
@@ -30,64 +28,6 @@ SETTLE_S = 0.25
 would call it back to where it was taken."""
 
 JOY_STALE_AFTER_S = graph.stream(graph.JOY).stale_after_s or 0.0
-
-
-@dataclass(frozen=True)
-class TeleopParameters:
-    """How a joystick moves the robot."""
-
-    pad: str = parameter("game_controller", doc="which pad it is: a map of config/teleop.yaml")
-    pads_file: str = parameter("", doc="path of other maps; empty: config/teleop.yaml of the package")
-    dead_zone: float = parameter(0.12, low=AT_REST, high=0.5, doc="share of a stick's way that counts as rest")
-    expo: float = parameter(0.5, low=0.0, high=1.0, doc="share of the cube in a stick's curve: finer around the middle")
-    slow_share: float = parameter(0.4, low=0.05, high=1.0, doc="share of the speeds below without the button `fast`")
-    head_rad_s: float = parameter(0.8, unit="rad/s", low=0.05, high=1.5, doc="head, at full stick")
-    hand_m_s: float = parameter(0.2, unit="m/s", low=0.01, high=0.5, doc="hand along, at full stick")
-    hand_rad_s: float = parameter(0.8, unit="rad/s", low=0.05, high=1.5, doc="hand turning, at full stick")
-    joint_rad_s: float = parameter(0.5, unit="rad/s", low=0.05, high=1.5, doc="one joint, at full stick")
-    fingers_s: float = parameter(1.5, unit="s", low=1.2, high=10.0, doc="fingers from open to closed, at full trigger")
-    ramp_s: float = parameter(
-        0.3, unit="s", low=0.1, high=1.0, doc="a stick that jumps to its end is followed in this time"
-    )
-    velocity_share: float = parameter(
-        0.75, low=0.05, high=0.9, doc="share of the joints' velocity limits that a hand may use"
-    )
-    repeats_s: float = parameter(
-        3.0, unit="s", low=0.5, high=30.0, doc="a pad that moves something and repeats itself exactly this long is lost"
-    )
-
-
-class Limb(Enum):
-    """What the sticks move."""
-
-    HEAD = "head"
-    LEFT = "left hand"
-    RIGHT = "right hand"
-
-    @property
-    def group(self) -> str:
-        return "head" if self is Limb.HEAD else "arms"
-
-
-class Way(Enum):
-    """How they move a hand."""
-
-    ALONG = "along"
-    TURNING = "turning"
-    JOINT = "joint by joint"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the person wants to move now. joint: index into the arm's seven.
-
-    pace: share of full speed by stick and trigger, -1 to 1, with its curve.
-    """
-
-    limb: Limb
-    way: Way
-    joint: int
-    pace: Mapping[str, float]
 
 
 class Teleop:
@@ -135,8 +75,6 @@ class Teleop:
             self._stop_s = now_s
         self._believed = not self._malformed and ((self._believed and not gone) or "deadman" not in pressed)
         self._deadman = self._believed and "deadman" in pressed
-        if gone or (self._deadman and not held_before):
-            self._armed.clear()
         self._arm_at_rest()
         if self._deadman and held_before:
             for button in sorted(pressed - before.pressed):
@@ -182,6 +120,14 @@ class Teleop:
         """Deadman and stop button: what is told at once when it changes."""
         return self._deadman, "stop" in self._controls.pressed
 
+    @property
+    def moves(self) -> str:
+        """What the sticks move, and how."""
+        if self.limb is Limb.HEAD:
+            return self.limb.value
+        arm = g1.LEFT_ARM if self.limb is Limb.LEFT else g1.RIGHT_ARM
+        return f"{self.limb.value}, {self.way.value}{f': {arm.names[self.joint]}' if self.way is Way.JOINT else ''}"
+
     def findings(self) -> dict[Fault, str]:
         """What is wrong with the joystick while something is taken."""
         return {Fault.JOYSTICK_LOST: self._lost} if self._lost else {}
@@ -191,7 +137,7 @@ class Teleop:
         heard_s = now_s - self._heard_s
         return {
             "taken": ", ".join(group for group, taken in self._taken.items() if taken) or "nothing",
-            "sticks move": f"{self.limb.value}, {self.way.value}, joint {self.joint}",
+            "sticks move": self.moves,
             "deadman": self._deadman,
             "remark": self.remark,
             "joystick": self._trouble(now_s) or "well",
@@ -232,7 +178,8 @@ class Teleop:
         return Wish(self.limb, self.way, self.joint, pace)
 
     def _arm_at_rest(self) -> None:
-        self._armed |= {name for name, value in self._controls.moving.items() if abs(value) <= AT_REST}
+        dead_zone = self.config.dead_zone
+        self._armed |= {name for name, value in self._controls.moving.items() if abs(value) <= dead_zone}
 
     # ---- buttons, with the deadman held ----
 
@@ -251,6 +198,8 @@ class Teleop:
             self.joint = (self.joint + (1 if button == "joint_next" else -1)) % 7
         else:
             return
+        if button in ("limb", "way", "joint_next", "joint_previous"):
+            self.remark = f"the sticks move: {self.moves}"
         if button in ("take_head", "take_arms", "limb", "way"):
             self._armed.clear()
             self._arm_at_rest()

@@ -20,8 +20,8 @@ from sapave_ros import g1, graph
 from sapave_ros.core import pads
 from sapave_ros.core.hand_ik import HandIk, NoPinocchio
 from sapave_ros.core.health import Report
-from sapave_ros.core.jog import COMMAND_STALE_AFTER_S, Jog, chunk
-from sapave_ros.core.teleop import Teleop, TeleopParameters
+from sapave_ros.core.jog import COMMAND_STALE_AFTER_S, Jog, TeleopParameters, chunk
+from sapave_ros.core.teleop import Teleop
 from sapave_ros.nodes import ros
 from sapave_ros.types import Floats, Grip, Permit
 
