@@ -23,11 +23,15 @@ pytestmark = pytest.mark.e2e
 PATIENCE_S = 10.0
 
 
+LASTS_S = 60.0
+"""How long a chunk lasts [s]: no busy machine makes it late."""
+
+
 class SlowPolicy:
     """Stands in for the model: keeps what it is asked, answers when it is let."""
 
     class manifest:
-        name, chunk_steps, dt_s, trained_heads = "slow", 4, 0.1, ("head",)
+        name, chunk_steps, dt_s, trained_heads = "slow", 4, LASTS_S / 4, ("head",)
         bound_rad = staticmethod(lambda head: np.array([0.1, 0.1]))
 
     class tokenizer:
@@ -49,7 +53,7 @@ class SlowPolicy:
         assert self.answer.acquire(timeout=PATIENCE_S)
         if self.fails:
             raise RuntimeError("the model broke")
-        head = ActionChunk(observation.stamp_s, 0.1, g1.HEAD.names, self.increments)
+        head = ActionChunk(observation.stamp_s, LASTS_S / 4, g1.HEAD.names, self.increments)
         return PolicyOutput(head, None, np.zeros((3, 5), np.float32), (), Timings(0.0, 0.0))
 
 
@@ -209,7 +213,7 @@ def test_an_answer_whose_motion_is_past_is_not_sent(node, monkeypatch):
     node._on_instruction(String(data="look at the red mug"))
     show(node, 1)
     begun(node)
-    late_s = ros.now_s(node) + 0.4  # the chunk lasts 0.4 s
+    late_s = ros.now_s(node) + LASTS_S
     monkeypatch.setattr(ros, "now_s", lambda _: late_s)
     node._policy.answer.release()
     assert comes(lambda: Fault.POLICY_SLOW in reported(node))
@@ -259,15 +263,16 @@ def test_a_malformed_message_is_dropped_and_said(node):
 def test_what_is_stamped_ahead_of_time_is_not_kept_for_then(node, monkeypatch, ahead_s):
     """Joints stamped a second ahead were taken, a second later, for where the joints were then."""
     node._on_instruction(String(data="look at the red mug"))
-    now_s = ros.now_s(node)
+    real_now_s, now_s = ros.now_s, ros.now_s(node)
+    monkeypatch.setattr(ros, "now_s", lambda _: now_s)
     for i in range(10):
         stamp = now_s + ahead_s + 0.01 * i
         node._on_joint_states(ros.joint_state_msg(g1.HEAD.names, stamp, np.full(2, 0.3)))
         node._on_color(ros.image_msg(np.full((24, 42, 3), 9, np.uint8), "rgb8", stamp, "camera"))
         assert "ahead of now" in node._reason
+    monkeypatch.setattr(ros, "now_s", real_now_s)
     answers(node, GOOD)
     sent(node, 1)
-    real_now_s = ros.now_s
     monkeypatch.setattr(ros, "now_s", lambda n: real_now_s(n) + ahead_s)
     answers(node, GOOD)
     sent(node, 2)
