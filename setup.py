@@ -46,7 +46,9 @@ setup(
         "gpu": ["onnxruntime-gpu>=1.17"],
         "test": [
             "pytest",
+            "pytest-cov",
             "pytest-timeout",
+            "mutmut>=3.8",
             "hypothesis",
             "transforms3d",
             "ruff",

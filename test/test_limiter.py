@@ -214,3 +214,36 @@ def test_without_ruckig_the_plain_brake_stops_within_the_limits() -> None:
     assert np.all(np.diff(path[:, 1], axis=0) >= -limits.acceleration * 0.004 - 1e-9)
     np.testing.assert_array_equal(path[-1, 1], 0.0)
     assert np.all(path[-1, 0] <= path[0, 0] + speed**2 / limits.acceleration)
+
+
+RANGES = ("lower", "upper")
+LIMITED = ("velocity", "acceleration", "jerk")
+
+
+@given(seed=st.integers(0, 2**31), scale=st.floats(0.01, 1.0))
+@settings(deadline=None, max_examples=60)
+def test_no_tightening_loosens_any_limit(seed, scale) -> None:
+    """Whatever range a configuration asks for, wider ones too: what comes out lies within the robot's table."""
+    rng, table = np.random.default_rng(seed), Limits.of(g1.POLICY)
+    n = len(table.names)
+    try:
+        tight = table.tightened(scale, table.lower + rng.normal(0, 0.5, n), table.upper + rng.normal(0, 0.5, n))
+    except ValueError:
+        return  # no range is left
+    assert np.all(tight.lower >= table.lower)
+    assert np.all(tight.upper <= table.upper)
+    for name in LIMITED:
+        assert np.all(getattr(tight, name) <= getattr(table, name))
+    for name in ("max_tracking_error", "effort"):
+        np.testing.assert_array_equal(getattr(tight, name), getattr(table, name))
+
+
+@pytest.mark.parametrize("joint", range(28))
+@pytest.mark.parametrize("bad", [np.nan, 10.0])
+@pytest.mark.parametrize("side", RANGES)
+def test_a_range_that_leaves_nothing_is_refused(joint, bad, side) -> None:
+    table = Limits.of(g1.POLICY)
+    bounds = {"lower": table.lower.copy(), "upper": table.upper.copy()}
+    bounds[side][joint] = bad if side == "lower" else -bad
+    with pytest.raises(ValueError, match="range"):
+        table.tightened(1.0, **bounds)
