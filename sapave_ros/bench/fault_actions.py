@@ -36,7 +36,7 @@ class Action(Protocol):
 
 @dataclass(frozen=True)
 class Kill:
-    """SIGKILL of a process, by its name in `graph.PROCESSES`, or of `fault_rig.SDK` or `GUARD`."""
+    """SIGKILL of a process, by its name in `graph.PROCESSES`, or of `fault_graph.SDK` or `GUARD`."""
 
     process: str
     final: ClassVar[bool] = True
@@ -187,11 +187,15 @@ class SecondWatchdog:
     final: ClassVar[bool] = False
 
     def begin(self, rig: Rig) -> float:
+        begun_s = time.monotonic()
         process = rig.spawn(next(start.argv for start in plan(rig.options) if start.name == "watchdog"))
         rig.later(lambda: _end(process))
-        sent = len(rig.permits)
-        rig.until(lambda: any(p.sequence < 5 for p in rig.permits[sent:]), "the first permit of the second watchdog")
-        return next(p.sent_s for p in rig.permits[sent:] if p.sequence < 5)
+
+        def first() -> float | None:
+            return next((p.sent_s for p in rig.permits if p.sent_s > begun_s and p.sequence < 5), None)
+
+        rig.until(lambda: first() is not None, "the first permit of the second watchdog")
+        return first() or begun_s
 
     def end(self, rig: Rig) -> None:
         rig.tidy()
@@ -242,7 +246,7 @@ class SignalCommand:
     final: ClassVar[bool] = True
 
     def begin(self, rig: Rig) -> float:
-        return rig.signal(rig.command_pid, self.number)
+        return rig.signal(rig.pids["up"], self.number)
 
     def end(self, rig: Rig) -> None:
         pass

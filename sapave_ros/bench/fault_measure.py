@@ -29,6 +29,10 @@ STANDSTILL_S = 0.1
 JOINTS = g1.HEAD + g1.ARMS
 """Columns of all that is measured here, (16)."""
 
+MECHANICAL_RAD_S = np.array([10.8] * len(g1.HEAD) + [37.0, 37.0, 37.0, 37.0, 37.0, 22.0, 22.0] * 2)
+"""What the motors can do (XL330-M288; Unitree's description of the G1), (16,)."""
+
+BEFORE_S = 1.0
 _WEIGHT_WINDOW_S = 0.05
 
 
@@ -59,7 +63,8 @@ class Measured:
     top_speed [rad/s], top_step [rad per tick]: afterwards. weight_end, stiffness_end: in force at the end, stiffness as
     share of the table's. weight_least: lowest. released_s: since when the weight is 0 for good, None if never.
     limp_s: when the arms' stiffness under our weight fell below a tenth, None if it did not. weight_fall_per_s: the
-    steepest. moves_at_end: whether something moves in the last tenth of a second.
+    steepest. moves_at_end: whether something moves in the last tenth of a second. late_s: by how much the simulator was
+    late at worst, from `BEFORE_S` before the fault on.
     """
 
     speed_at_fault: tuple[float, float]
@@ -76,6 +81,7 @@ class Measured:
     limp_s: float | None
     weight_fall_per_s: float
     moves_at_end: bool
+    late_s: float
 
 
 def positions(motors: Motors) -> Floats:
@@ -119,18 +125,18 @@ def for_good_s(time_s: Floats, true: np.ndarray, from_s: float) -> float | None:
 
 
 def top_speed(speed: Floats, free: Collection[str] = ()) -> Extreme:
-    """The speed (N, 16) that comes closest to its joint's limit, or exceeds it most. free: joints that do not count."""
-    return _extreme(speed, g1_velocity(), free)
+    """The speed (N, 16) that comes closest to its joint's limit, or exceeds it most. free: see `limits`."""
+    return _extreme(speed, limits(free))
 
 
 def top_step(sequence: np.ndarray, position: Floats, tick_s: float, free: Collection[str] = ()) -> Extreme:
     """The step from tick to tick of `position` (N, 16) that comes closest to what its joint's speed limit allows.
 
-    Where ticks are missing in `sequence` (N,), the step is taken as made in equal parts. free: as in `top_speed`.
+    Where ticks are missing in `sequence` (N,), the step is taken as made in equal parts. free: see `limits`.
     """
     if len(position) < 2:
         return Extreme(0.0, 0.0, "")
-    return _extreme(np.abs(np.diff(position, axis=0)) / np.diff(sequence)[:, None], g1_velocity() * tick_s, free)
+    return _extreme(np.abs(np.diff(position, axis=0)) / np.diff(sequence)[:, None], limits(free) * tick_s)
 
 
 def weight_fall_per_s(time_s: Floats, weight: Floats) -> float:
@@ -142,14 +148,18 @@ def weight_fall_per_s(time_s: Floats, weight: Floats) -> float:
     return float(max(0.0, (fall / _WEIGHT_WINDOW_S).max()))
 
 
-def g1_velocity() -> Floats:
-    """Limits of head and arms [rad/s], (16,)."""
-    return JOINTS.column("velocity")
+def limits(free: Collection[str] = ()) -> Floats:
+    """Highest speeds of head and arms [rad/s], (16,).
+
+    Those of the robot's table for joints that we drive. free: joints that somebody else drives, or nobody: for them it
+    is what their motors can do.
+    """
+    return np.where(np.isin(JOINTS.names, list(free)), MECHANICAL_RAD_S, JOINTS.column("velocity"))
 
 
 def measure(motors: Motors, wire: Wire, fault_s: float, tick_s: float, free: Collection[str] = ()) -> Measured:
     """All of it. motors, wire: from before the fault until the end. fault_s: monotonic [s]. tick_s: of the physics.
-    free: joints whose speed and steps do not count.
+    free: see `limits`.
 
     Raises ValueError where the simulator recorded nothing before the fault.
     """
@@ -177,6 +187,7 @@ def measure(motors: Motors, wire: Wire, fault_s: float, tick_s: float, free: Col
         limp_s=float(time_s[limp][0] - fault_s) if limp.any() else None,
         weight_fall_per_s=weight_fall_per_s(time_s[after], motors.weight[after]),
         moves_at_end=bool((speed[time_s > time_s[-1] - 0.1] > MOTION_RAD_S).any()),
+        late_s=float(motors.late_s[motors.time_s > fault_s - BEFORE_S].max()),
     )
 
 
@@ -213,9 +224,9 @@ def changed(permits: Sequence[Said], fault_s: float) -> Said | None:
     return next((p for p in permits if p.sent_s >= fault_s and (before is None or p.state != before.state)), None)
 
 
-def _extreme(values: Floats, limits: Floats, free: Collection[str]) -> Extreme:
+def _extreme(values: Floats, highest: Floats) -> Extreme:
     if not len(values):
         return Extreme(0.0, 0.0, "")
-    share = np.where(np.isin(JOINTS.names, list(free)), 0.0, values / limits)
+    share = values / highest
     row, column = np.unravel_index(int(np.argmax(share)), share.shape)
     return Extreme(float(values[row, column]), float(share[row, column]), JOINTS.names[column])

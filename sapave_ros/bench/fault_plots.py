@@ -9,11 +9,9 @@ import numpy as np
 
 from sapave_ros import g1
 from sapave_ros.bench.fault_judge import Seen
-from sapave_ros.bench.fault_measure import MOTION_RAD_S, Wire, g1_velocity, speeds
+from sapave_ros.bench.fault_measure import BEFORE_S, MOTION_RAD_S, Wire, limits, speeds
 from sapave_ros.bench.fault_rows import Row
 from sapave_ros.sim.motors import Motors
-
-BEFORE_S = 1.0
 
 
 def save(directory: Path, row: Row, seen: Seen, motors: Motors, wire: Wire) -> Path:
@@ -32,7 +30,7 @@ def save(directory: Path, row: Row, seen: Seen, motors: Motors, wire: Wire) -> P
     for i, name in enumerate(g1.HEAD.names):
         upper.plot(time_s, speed[:, i], label=name)
     upper.plot(time_s, speed[:, heads:].max(axis=1), label="fastest joint of the arms", color="black", linewidth=0.8)
-    upper.axhline(float(g1_velocity().min()), color="red", linewidth=0.8, label="limit")
+    upper.axhline(float(limits().min()), color="red", linewidth=0.8, label="limit")
     upper.axhline(MOTION_RAD_S, color="grey", linewidth=0.6, linestyle=":", label="motion")
     lower.plot(time_s, shown.weight, label="weight of arm_sdk")
     stiffness = (shown.arms_kp / g1.ARMS.column("kp")).max(axis=1)

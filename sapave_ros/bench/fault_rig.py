@@ -1,32 +1,28 @@
-"""The running graph on the bench: started, set in motion, watched, brought back to STANDBY and started anew."""
+"""What is around the graph on the bench: the person, the policy, the joystick, and what is heard and recorded."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import psutil
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool
 
 from sapave_ros import g1, graph
+from sapave_ros.bench.fault_graph import Graph
 from sapave_ros.bench.fault_joystick import Joystick
 from sapave_ros.bench.fault_measure import Said, Wire, of_one_watchdog, speeds
 from sapave_ros.bench.fault_motion import Player
 from sapave_ros.bench.fault_wire import WireTap
-from sapave_ros.bringup import Bringup, BringupError
+from sapave_ros.bringup import BringupError
 from sapave_ros.nodes import ros
 from sapave_ros.nodes.operator import Operator, OperatorError
-from sapave_ros.plan import Options, environment
+from sapave_ros.plan import Options
 from sapave_ros.sim.faults import FaultClient
 from sapave_ros.sim.motors import MotorReader, Motors
 from sapave_ros.types import Floats
@@ -39,11 +35,8 @@ UNDER_WAY_RAD_S = 0.25
 
 INSTRUCTIONS = ("look at the red mug", "find the blue ball", "where is the green bottle?", "look at the yellow box")
 
-SDK, GUARD = "sdk", "guard"
-"""Names, besides those of `graph.PROCESSES`, of the two processes in which the SDK lives."""
-
-_CHILDREN = {SDK: "unitree_process.py", GUARD: "unitree_guard.py"}
-
+KEPT = 2000
+"""Newest permits that are kept: 40 s."""
 
 MOVING = ("ACTIVE", "TELEOP")
 """States in which something may move."""
@@ -70,11 +63,9 @@ class Rig:
         self.joystick = Joystick(operator)
         self._undo: list[Callable[[], None]] = []
         self._stop = stop
-        self._bringup: Bringup | None = None
-        self._command: subprocess.Popen[bytes] | None = None
+        self._graph: Graph | None = None
         self._tap: WireTap | None = None
         self._motors: MotorReader | None = None
-        self._own_memory, self._left_memory = _fastdds_files(os.getpid()), set[str]()
         self._said = 0
         often = QoSProfile(depth=500, reliability=ReliabilityPolicy.RELIABLE)
         operator.create_subscription(DiagnosticStatus, graph.PERMIT, self._on_permit, often)
@@ -87,6 +78,7 @@ class Rig:
     def _on_permit(self, msg: DiagnosticStatus) -> None:
         permit = ros.permit_from_msg(msg, time.monotonic())
         self.permits.append(Said(permit.sent_s, permit.sequence, permit.state, permit.reason))
+        del self.permits[:-KEPT]
 
     def _on_estop(self, msg: Bool) -> None:
         if msg.data:
@@ -138,86 +130,48 @@ class Rig:
         if self._stop.is_set():
             raise KeyboardInterrupt
 
-    # ---- processes ----
+    # ---- the graph ----
 
     def start(self, by_command: bool = False) -> None:
-        """Starts the graph and waits for STANDBY. by_command: as a person does, with `sapave up`."""
+        """Starts the graph and waits for STANDBY. by_command: see `Graph`."""
         self.by_command = by_command
         self.permits.clear()
         try:
-            if by_command:
-                self._start_command()
-            else:
-                self._bringup = Bringup(self.options)
-                self._bringup.start(self._stop)
+            self._graph = Graph(self.options, by_command, self._stop)
+            self.until((self.options.run_dir / "motors").exists, "the simulated robot", 60.0)
             self._tap = WireTap(self.options.run_dir, self.options.dds_domain)
             self._motors = MotorReader(self.options.run_dir / "motors")
             self.until(lambda: self.state == "STANDBY", "STANDBY after the start", 30.0)
         except BringupError as error:
             raise RigError(f"the graph does not start: {error}") from error
 
-    def _start_command(self) -> None:
-        argv = [sys.executable, "-m", "sapave_ros.cli", "up", "--sim"]
-        argv += ["--run-dir", str(self.options.run_dir), "--dds-domain", str(self.options.dds_domain)]
-        log = open(self.options.run_dir / "up.log", "wb")  # noqa: SIM115 - of the child
-        self._command = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-        log.close()
-        self.until((self.options.run_dir / "motors").exists, "the simulated robot", 60.0)
-
     def stop(self) -> None:
-        """Ends the graph, whatever state its processes are in, and clears what killed ones left in shared memory."""
-        for pid in [*self.pids.values(), *([] if self._command is None else [self._command.pid])]:
-            if psutil.pid_exists(pid):
-                os.kill(pid, signal.SIGCONT)  # a stopped process does not hear that it shall end
+        """Ends the graph and everything beside it."""
         self.tidy()
+        self.player.end()
         self.joystick.alive = False
         if self._tap is not None:
             self._tap.close()
-        if self._bringup is not None:
-            self._bringup.stop()
-        if self._command is not None:
-            self._command.terminate()
-            self._command.wait(30.0)
-        self._bringup = self._command = self._tap = None
-        for name in self._left_memory - self._own_memory:
-            Path(name).unlink(missing_ok=True)
-            Path(f"{name}_el").unlink(missing_ok=True)
-        self._left_memory.clear()
+        if self._graph is not None:
+            self._graph.close()
+        self._graph = self._tap = None
 
     @property
     def pids(self) -> dict[str, int]:
-        """Process ids by name: those of the table that live, and the two of the SDK."""
-        pids: dict[str, int] = {}
-        if self._bringup is not None:
-            pids.update(self._bringup.pids)
-        elif self._command is not None:
-            for child in _children(self._command.pid):
-                pids.update({p.name: child.pid for p in graph.PROCESSES if p.module in _words(child)})
-        if "arm" in pids:
-            for child in _children(pids["arm"]):
-                words = " ".join(_words(child))
-                pids.update({name: child.pid for name, script in _CHILDREN.items() if script in words})
-        return pids
-
-    @property
-    def command_pid(self) -> int:
-        """Of `sapave up`."""
-        assert self._command is not None
-        return self._command.pid
+        """As `Graph.pids`; empty without one."""
+        return {} if self._graph is None else self._graph.pids
 
     def signal(self, pid: int, number: signal.Signals) -> float:
-        """Sends it; returns when [s, monotonic]."""
-        if number is signal.SIGKILL:
-            self._left_memory |= _fastdds_files(pid)
+        """Sends it to a process of the graph; returns when [s, monotonic]."""
+        assert self._graph is not None
         now_s = time.monotonic()
-        os.kill(pid, number)
+        self._graph.signal(pid, number)
         return now_s
 
     def spawn(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Another process, in the environment of the graph's; its output goes into the run directory."""
-        with open(self.options.run_dir / "others.log", "ab") as log:
-            env = os.environ | environment(self.options)
-            return subprocess.Popen(argv, env=env, stdout=log, stderr=log, start_new_session=True)
+        """As `Graph.spawn`."""
+        assert self._graph is not None
+        return self._graph.spawn(argv)
 
     def later(self, undo: Callable[[], None]) -> None:
         """What `tidy` has to do."""
@@ -292,26 +246,3 @@ class Rig:
             raise RigError(f"no way back to STANDBY: {error}") from error
         self.until(lambda: bool(self._newest().weight[0] == 0.0), "the arms released")
         self.spin(0.3)
-
-
-def _children(pid: int) -> list[Any]:
-    try:
-        return list(psutil.Process(pid).children(recursive=True))
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _words(process: Any) -> list[str]:
-    try:
-        return list(process.cmdline())
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return []
-
-
-def _fastdds_files(pid: int) -> set[str]:
-    """Shared memory with which this process hears the others of its ROS domain, and they it."""
-    try:
-        maps = Path(f"/proc/{pid}/maps").read_text()
-    except OSError:
-        return set()
-    return {line.split()[-1] for line in maps.splitlines() if "/dev/shm/fastrtps_" in line and "port" not in line}

@@ -15,8 +15,9 @@ from sapave_ros.bench import fault_starts as starts
 from sapave_ros.bench.fault_actions import Action
 from sapave_ros.bench.fault_rig import Rig
 from sapave_ros.core.faults import Effect, Fault
+from sapave_ros.nodes.report import LOOK_HZ
 
-TICK_S, REPORT_S = 1.0 / graph.PERMIT_HZ, 1.0 / graph.HEALTH_HZ
+TICK_S, REPORT_S = 1.0 / graph.PERMIT_HZ, 1.0 / LOOK_HZ
 SLACK_S = 0.05
 """On the way from a fault to whoever sees it: two or three processes wake, on a busy machine."""
 
@@ -47,9 +48,9 @@ class Row:
     seen_s: until the state has changed, `noticed_s` unless given. arms: see `Arms`; released_s: from the fault to
     weight 0. ends: groups (head, arms) whose motion has to end. goes_on: whether motion resumes by itself once the
     fault is gone; None where that is not asked. after: states of which one is in force once it is gone, `states` unless
-    given. start: who moves head and arms before. by_command: the graph is started by `sapave up`. free: joints that
-    nothing drives any more. moves: whether all goes on as before. watch_s: how long to look [s]. stop_s: from the
-    notice to the end of the motion.
+    given. start: who moves head and arms before. by_command: the graph is started by `sapave up`. free: joints that we
+    do not drive any more (see `fault_measure.limits`). moves: whether all goes on as before. disturbs: whether the
+    simulator itself loses time. watch_s: how long to look [s]. stop_s: from the notice to the end of the motion.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Row:
     by_command: bool = False
     free: tuple[str, ...] = ()
     moves: bool = False
+    disturbs: bool = False
     watch_s: float = 1.5
     stop_s: float = STOP_S
 

@@ -10,6 +10,9 @@ from sapave_ros.bench.fault_rig import PATIENCE_S, Rig, RigError
 IN_MOTION_S = 1.0
 """So long in motion before anything breaks [s]."""
 
+TRIES = 3
+"""Of a person who presses a button."""
+
 AGAIN_S = 4.0
 """A look takes a second or two, and then rests: after this long there is something else to look at [s]."""
 
@@ -71,12 +74,15 @@ def _take(rig: Rig, button: str) -> None:
     joystick.let_go()
     rig.later(lambda: setattr(joystick, "alive", False))
     rig.spin(0.3)
-    joystick.pressed = {"deadman", "fast"}
-    rig.spin(0.2)
-    joystick.pressed = {"deadman", "fast", button}
-    rig.spin(0.2)
-    joystick.pressed = {"deadman", "fast"}
-    rig.until(lambda: rig.state == "TELEOP", "TELEOP")
+    for _ in range(TRIES):
+        joystick.pressed = {"deadman", "fast"}
+        rig.spin(0.2)
+        joystick.pressed = {"deadman", "fast", button}
+        rig.spin(0.2)
+        joystick.pressed = {"deadman", "fast"}
+        if rig.operator.wait(lambda: rig.state == "TELEOP", 1.0):
+            return
+    raise RigError(f"{button}: not taken; last permit: {rig.permits[-1]}")
 
 
 def _resume(rig: Rig, pid: int) -> None:

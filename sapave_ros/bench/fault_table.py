@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from sapave_ros import graph
+from sapave_ros import g1, graph
 from sapave_ros.bench import fault_starts as starts
 from sapave_ros.bench.fault_actions import (
     Chunks,
@@ -21,7 +21,7 @@ from sapave_ros.bench.fault_actions import (
     StopByCommand,
     StopByTopic,
 )
-from sapave_ros.bench.fault_rig import GUARD, SDK
+from sapave_ros.bench.fault_graph import GUARD, SDK
 from sapave_ros.bench.fault_rows import (
     RAMP_S,
     SILENT,
@@ -43,6 +43,7 @@ from sapave_ros.core.policy_health import CHATTER_FOR_S, IDLE_FOR_S, LATE_IN_A_R
 from sapave_ros.drivers.unitree_guard import LOOK_S, STUCK_LOOKS
 from sapave_ros.drivers.unitree_stream import HOLD_AFTER_S, RELEASE_S, SETTLE_S
 from sapave_ros.nodes.control import REFUSED_FOR_S
+from sapave_ros.nodes.head import HEALTH_HZ as SERVO_HEALTH_HZ
 
 _CONFIG = ControllerConfig()
 _FRAME_S, _CHUNK_S = 1.0 / graph.CAMERA_HZ, 1.0 / graph.INFERENCE_HZ
@@ -87,6 +88,8 @@ def _motor(name: str, fault: str, arguments: dict[str, object], finding: Fault, 
 _JOINTS_S = STATE_STALE_AFTER_S + stale(graph.JOINT_STATES)
 _MEASURED_S = STATE_STALE_AFTER_S + SLACK_S
 _REFUSED_S = reported(REFUSED_FOR_S + _CHUNK_S)
+_SERVO_S = reported(1.0 / SERVO_HEALTH_HZ)
+_JOY_S = (graph.stream(graph.JOY).stale_after_s or 0.0) + 1.0 / graph.HEALTH_HZ + TICK_S + SLACK_S
 _LOST = Fault.STREAM_LOST
 
 CAMERA = (
@@ -122,7 +125,8 @@ ROBOT = (
     _held("robot link down", Inject("link_down"), _LOST, _JOINTS_S),
     _motor("hot", "motor_temperature", {"joint": ELBOW, "casing": 90, "winding": 60}, Fault.MOTOR_HOT),
     _motor("error bit", "motor_error", {"joint": ELBOW, "bits": 0x400}, Fault.MOTOR_ERROR),
-    _motor("lost", "motor_lost", {"joint": ELBOW}, Fault.MOTOR_LOST, free=(ELBOW,)),
+    # What falls at the elbow swings the joints above it; and the fault's end gives the elbow its motor back.
+    _motor("lost", "motor_lost", {"joint": ELBOW}, Fault.MOTOR_LOST, free=g1.LEFT_ARM.names, goes_on=None),
     _motor("voltage low", "motor_voltage", {"volts": 38.0}, Fault.VOLTAGE_LOW),
     Row(
         "motor: warm",
@@ -140,6 +144,7 @@ ROBOT = (
         reported(),
         arms=Arms.RELEASED,
         released_s=reported() + RAMP_S,
+        free=g1.ARMS.names,  # the robot's own controller has them at once, and pulls them where it wants them
         watch_s=2.0,
     ),
     _stopped(
@@ -149,6 +154,8 @@ ROBOT = (
         reported(DROPPED_FOR_S + 1.0),  # they fall for up to a second before they are far from their command
         arms=Arms.THEIRS,
         ends=frozenset({"head"}),
+        free=g1.ARMS.names,
+        goes_on=None,
     ),
 )
 
@@ -156,12 +163,24 @@ NECK = (
     _held("servo silent", Inject("servo_silent", {"joint": "head_yaw_joint"}), _LOST, _JOINTS_S),
     _held("servo bus garbage", Inject("servo_garbage"), _LOST, _JOINTS_S),
     _held("servo bus slow", Inject("servo_delay", {"seconds": 0.1}), _LOST, _JOINTS_S),
-    _held("servo hardware error", Inject("servo_error", {"joint": "head_yaw_joint"}), Fault.SERVO_ERROR, reported(0.1)),
+    Row(
+        "servo shuts down with an error",
+        Inject("servo_error", {"joint": "head_yaw_joint", "bits": 32}),
+        ("HOLD",),
+        (Fault.SERVO_ERROR, Fault.SERVO_LOST_TORQUE),  # overload: it reports an error, and lets go
+        _SERVO_S,
+    ),
+    _held(
+        "servo reports an error",
+        Inject("servo_error", {"joint": "head_yaw_joint", "bits": 8}),
+        Fault.SERVO_ERROR,
+        _SERVO_S,
+    ),
     _held(
         "servo restarts",
         Inject("servo_rebooted", {"joint": "head_yaw_joint"}),
         Fault.SERVO_LOST_TORQUE,
-        reported(0.1),
+        _SERVO_S,
     ),
 )
 
@@ -222,7 +241,7 @@ PEOPLE = (
         Joy("fall_silent"),
         ("HOLD",),
         (Fault.JOYSTICK_LOST,),
-        reported(graph.stream(graph.JOY).stale_after_s or 0.0),
+        _JOY_S,
         start=starts.head_by_joystick,
     ),
     Row(
@@ -230,7 +249,7 @@ PEOPLE = (
         Joy("fall_silent"),
         ("HOLD",),
         (Fault.JOYSTICK_LOST,),
-        reported(graph.stream(graph.JOY).stale_after_s or 0.0),
+        _JOY_S,
         start=starts.arms_by_joystick,
     ),
     Row(
@@ -270,6 +289,7 @@ OTHERS = (
         ("ACTIVE", "HOLD"),
         ends=frozenset(),
         goes_on=None,
+        disturbs=True,
         seen_s=10.0,
         after=("ACTIVE", "HOLD"),
     ),
@@ -309,7 +329,15 @@ STANDING_STILL = (
         goes_on=None,
         after=("ACTIVE", "HOLD"),
     ),
-    _held("simulator stopped for 0.6 s", Stop("sim", for_s=0.6), _LOST, SLACK_S, seen_s=_JOINTS_S, watch_s=2.0),
+    _held(
+        "simulator stopped for 0.6 s",
+        Stop("sim", for_s=0.6),
+        _LOST,
+        SLACK_S,
+        seen_s=_JOINTS_S,
+        watch_s=2.0,
+        disturbs=True,
+    ),
 )
 
 DYING = (

@@ -21,15 +21,18 @@ from sapave_ros.bench.fault_table import ROWS
 from sapave_ros.cli import json_argument
 
 SEED = 3
-COLUMNS = (
-    f"{'fault':34} {'expected':13} {'reached':8} {'because of':24} {'seen':>6} {'allowed':>7} {'ended':>6} "
-    f"{'joints':>6} {'allowed':>8} {'speed':>5} {'step':>5}  {'arms':10} {'weight':>6}  verdict"
-)
+COLUMNS = {
+    "fault": -32, "expected": -11, "reached": -8, "because of": -18, "seen": 5, "within": 6, "ended": 6, "stop": 5,
+    "within ": 8, "joints": 6, "speed": 5, "step": 5, "arms": -10, "weight": 6, "late": 4,
+}  # fmt: skip
+"""Titles and widths of the printed table, negative = to the left."""
+
 LEGEND = """\
-seen: until the state changed, or the permits had grown too old [ms after the fault], and how long that may take
-ended: last commanded motion [ms after the fault]; joints: last motion of any joint of head and arms, those that sag or
-are moved by the robot's own controller included; allowed: to notice the fault and then to stop
-speed, step: largest speed of a joint and step from tick to tick (2 ms) afterwards, as share of its limit"""
+Times in ms. seen: until the state changed, or the permits had grown too old; ended: until the motion asked about ended
+(of arms that are given away, the commanded one); stop: from the one to the other; within: what is allowed, for the end
+to notice the fault and then to stop. joints: last motion of any joint, those included that sag or are moved by the
+robot's own controller. speed, step: largest of a joint afterwards, as share of its limit, step from tick to tick, 2 ms.
+late: by how much the simulator itself was late at worst."""
 
 
 def choose(names: list[str] | None) -> tuple[Row, ...]:
@@ -52,22 +55,38 @@ def arms_text(row: Row, seen: Seen) -> str:
     return "held" if m.weight_least == 1.0 and row.arms is not Arms.THEIRS else "theirs"
 
 
+def _laid_out(cells: list[str]) -> str:
+    return " ".join(f"{c:<{-w}}" if w < 0 else f"{c:>{w}}" for c, w in zip(cells, COLUMNS.values(), strict=True))
+
+
+def _ms(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds * 1e3:.0f}"
+
+
 def line(row: Row, seen: Seen) -> str:
     """One row of the printed table."""
     wrong, m = problems(row, seen), seen.measured
     if m is None:
-        return f"{row.name:34} FAIL: {wrong[0]}"
-    expected = "/".join(row.states)
-    cause = seen.reached[1].partition(":")[0][:24]
-    when = "–" if seen.seen_s is None else f"{seen.seen_s * 1e3:.0f}"
-    within_s = row.noticed_s if row.seen_s is None else row.seen_s
-    ended = f"{ends_s(row, m) * 1e3:.0f}" if row.ends else "–"
-    allowed = f"{row.noticed_s * 1e3:.0f}+{row.stop_s * 1e3:.0f}" if row.ends else "–"
-    return (
-        f"{row.name:34} {expected:13} {seen.reached[0]:8} {cause:24} {when:>6} {within_s * 1e3:>7.0f} {ended:>6} "
-        f"{m.last_motion_s * 1e3:>6.0f} {allowed:>8} {m.top_speed.share:>5.2f} {m.top_step.share:>5.2f}  "
-        f"{arms_text(row, seen):10} {m.weight_end:>6.2f}  {'PASS' if not wrong else 'FAIL: ' + '; '.join(wrong)}"
-    )
+        return f"{row.name:32} FAIL: {wrong[0]}"
+    ended_s = ends_s(row, m) if row.ends else None
+    cells = [
+        row.name,
+        "/".join(row.states),
+        seen.reached[0],
+        seen.reached[1].partition(":")[0][:18],
+        _ms(seen.seen_s),
+        _ms(row.noticed_s if row.seen_s is None else row.seen_s),
+        _ms(ended_s),
+        _ms(None if ended_s is None or seen.seen_s is None else ended_s - seen.seen_s),
+        f"{_ms(row.noticed_s)}+{_ms(row.stop_s)}" if row.ends else "–",
+        _ms(m.last_motion_s),
+        f"{m.top_speed.share:.2f}",
+        f"{m.top_step.share:.2f}",
+        arms_text(row, seen),
+        f"{m.weight_end:.2f}",
+        _ms(m.late_s),
+    ]
+    return f"{_laid_out(cells)}  {'PASS' if not wrong else 'FAIL: ' + '; '.join(wrong)}"
 
 
 def as_json(row: Row, seen: Seen) -> dict[str, Any]:
@@ -151,7 +170,7 @@ def try_all(rows: tuple[Row, ...], args: argparse.Namespace) -> list[dict[str, A
     options.run_dir.mkdir(parents=True, exist_ok=True)
     stop = install_stop_handler()
     report = []
-    print(COLUMNS, flush=True)
+    print(f"{_laid_out(list(COLUMNS))}  verdict", flush=True)
     with session() as operator:
         runner = Runner(Rig(options, operator, stop), lambda text: print(f"  {text}", flush=True))
         try:
