@@ -24,6 +24,8 @@ DT_S = 0.01
 class Neck:
     """Servos that answer to reads; they go where they are told once torque is on."""
 
+    alerts = (False, False)
+
     def __init__(self, clock: list[float]) -> None:
         self.engaged, self.trouble, self.goals, self._clock = False, None, [], clock
         self.q = np.zeros(2)

@@ -84,7 +84,7 @@ class HeadNode(ControlNode):
         self._not_before_s = -np.inf
         self._health: dict[int, ServoHealth] = {}
         self._health_due = Divider(HEALTH_HZ, graph.HEAD_LOOP_HZ)
-        self._lost: tuple[float, str] = (-np.inf, "")
+        self._lost: tuple[float, Fault, str] = (-np.inf, Fault.SERVO_LOST_TORQUE, "")
         self.create_service(Trigger, graph.HEAD_REBOOT_SERVICE, self._on_reboot)
         self.loop.start()
 
@@ -124,7 +124,8 @@ class HeadNode(ControlNode):
     def _lose(self, error: Exception) -> None:
         """The servos were not taken, have let go or stand still by themselves: begin again from where the head is."""
         self.controller.lose(str(error))
-        self._lost = (time.monotonic(), str(error))
+        fault = Fault.SERVO_ERROR if any(self._neck.alerts) else Fault.SERVO_LOST_TORQUE
+        self._lost = (time.monotonic(), fault, str(error))
         self._not_before_s = time.monotonic() + ENGAGE_AGAIN_S
         self.get_logger().error(str(error), throttle_duration_sec=1.0)
 
@@ -132,7 +133,7 @@ class HeadNode(ControlNode):
         findings: dict[Fault, str] = {}
         now_s, servos = time.monotonic(), list(self._health.values())
         if now_s - self._lost[0] < LOST_SHOWS_S:
-            findings[Fault.SERVO_LOST_TORQUE] = self._lost[1]
+            findings[self._lost[1]] = self._lost[2]
         for servo in servos:
             if servo.hardware_errors:
                 findings[Fault.SERVO_ERROR] = f"servo {servo.servo_id}: {', '.join(servo.hardware_errors)}"
