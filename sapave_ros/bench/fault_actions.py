@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 
 from sapave_ros import graph
 from sapave_ros.bench import fault_motion, fault_wire
-from sapave_ros.bench.fault_rig import Rig
+from sapave_ros.bench.fault_rig import Rig, RigError
 from sapave_ros.plan import plan
 
 _STOP_HEARD_S = 30.0
@@ -116,16 +116,22 @@ class StopByTopic:
 
 @dataclass(frozen=True)
 class StopByCommand:
-    """`sapave stop`. The fault sets in when its message is heard here: a command line takes its time to start."""
+    """`sapave stop`. The fault sets in when the watchdog takes it: before, a command line takes seconds to start."""
 
     final: ClassVar[bool] = False
 
     def begin(self, rig: Rig) -> float:
-        heard = len(rig.estop_heard_s)
+        begun_s = time.monotonic()
         command = subprocess.Popen([sys.executable, "-m", "sapave_ros.cli", "stop"], stdout=subprocess.DEVNULL)
-        rig.until(lambda: len(rig.estop_heard_s) > heard, "`sapave stop` on its topic", _STOP_HEARD_S)
-        rig.until(lambda: command.poll() is not None, "the end of `sapave stop`", _STOP_HEARD_S)
-        return rig.estop_heard_s[heard]
+
+        def heard() -> float | None:
+            return next((p.sent_s for p in rig.permits if p.sent_s > begun_s and p.state == "ESTOP"), None)
+
+        rig.until(lambda: heard() is not None or command.poll() is not None, "`sapave stop`", _STOP_HEARD_S)
+        if command.wait(_STOP_HEARD_S) != 0:
+            raise RigError(f"`sapave stop` ended with status {command.returncode}")
+        rig.until(lambda: heard() is not None, "what `sapave stop` has asked for")
+        return heard() or begun_s
 
     def end(self, rig: Rig) -> None:
         rig.operator.release_stop()

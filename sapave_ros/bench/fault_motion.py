@@ -17,11 +17,14 @@ from sapave_ros.types import ActionChunk, Floats
 AMPLITUDE_RAD, OMEGA_RAD_S = 0.25, 2.0
 """0.5 rad/s at most, a third of the limit. Of each group some joint moves always: they are a quarter period apart."""
 
+BEGINS_S = 0.3
+"""How gently it begins: two thirds of the speed after this time [s]."""
+
 DT_S, STEPS = 0.2, 25
 """A chunk lasts 5 s: longer than it takes to find any fault, so that what ends the motion is never its end."""
 
 Joints = dict[str, tuple[float, bool]]
-# joint: (first direction, whether it begins at full speed; the others begin at rest and come back there)
+# joint: (first direction, whether it is fastest at first; the others are fastest a quarter period later)
 HEAD_JOINTS: Joints = {"head_yaw_joint": (1.0, True), "head_pitch_joint": (1.0, False)}
 ARM_JOINTS: Joints = {
     "left_elbow_joint": (-1.0, True),
@@ -47,7 +50,8 @@ MakeChunk = Callable[[Joints, Moment], ActionChunk]
 
 def way(joints: Joints, time_s: Floats) -> Floats:
     """Where each joint is `time_s` (k,) after the motion began, relative to then [rad], (k, n)."""
-    angle = OMEGA_RAD_S * np.maximum(time_s, 0.0)
+    t = np.maximum(time_s, 0.0)
+    angle = OMEGA_RAD_S * (t - BEGINS_S * (1.0 - np.exp(-t / BEGINS_S)))  # nobody is at full speed at once
     columns = [s * (np.sin(angle) if fast else 1.0 - np.cos(angle)) for s, fast in joints.values()]
     return np.asarray(AMPLITUDE_RAD * np.stack(columns, axis=1))
 

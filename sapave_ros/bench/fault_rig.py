@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from std_msgs.msg import Bool
 
 from sapave_ros import g1, graph
 from sapave_ros.bench.fault_graph import Graph
@@ -57,7 +56,6 @@ class Rig:
         self.options, self.operator, self.player = options, operator, Player(operator)
         self.faults = FaultClient(options.run_dir)
         self.permits: list[Said] = []
-        self.estop_heard_s: list[float] = []
         self.told: set[str] = set()
         self.by_command = False
         self.joystick = Joystick(operator)
@@ -69,7 +67,6 @@ class Rig:
         self._said = 0
         often = QoSProfile(depth=500, reliability=ReliabilityPolicy.RELIABLE)
         operator.create_subscription(DiagnosticStatus, graph.PERMIT, self._on_permit, often)
-        ros.subscribe(operator, graph.stream(graph.ESTOP), self._on_estop)
         ros.subscribe(operator, graph.stream(graph.DIAGNOSTICS), self._on_diagnostics)
         ros.subscribe(operator, graph.stream(graph.HEALTH), self._on_report)
 
@@ -79,10 +76,6 @@ class Rig:
         permit = ros.permit_from_msg(msg, time.monotonic())
         self.permits.append(Said(permit.sent_s, permit.sequence, permit.state, permit.reason))
         del self.permits[:-KEPT]
-
-    def _on_estop(self, msg: Bool) -> None:
-        if msg.data:
-            self.estop_heard_s.append(time.monotonic())
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         keys = [value.key for status in msg.status for value in status.values]

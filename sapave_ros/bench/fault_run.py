@@ -65,7 +65,7 @@ class Runner:
         try:
             self._prepare(row)
         except (RigError, OperatorError, FaultError) as error:
-            self._end()
+            self._back()
             return Seen(trouble=f"not tried: {error}"), None
         try:
             seen, records = self._try(row)
@@ -76,7 +76,10 @@ class Runner:
         late_s = seen.measured.late_s
         if late_s > LATE_S and not row.disturbs:
             seen = replace(seen, trouble=f"void: the simulated robot itself stood still for {late_s * 1e3:.0f} ms")
-        return replace(seen, recovery=self._recover(row)), records
+        if row.action.final:
+            self._end()
+            return seen, records
+        return replace(seen, recovery=self._back()), records
 
     def close(self) -> None:
         """Ends the graph."""
@@ -126,10 +129,8 @@ class Runner:
     def _patience_s(row: Row) -> float:
         return GOES_ON_S + max((f.row.resumes_after_s or 0.0 for f in row.faults), default=0.0)
 
-    def _recover(self, row: Row) -> str:
-        if row.action.final:
-            self._end()
-            return ""
+    def _back(self) -> str:
+        """To STANDBY, or to an end where that fails; returns why it failed."""
         try:
             self._rig.recover()
         except RigError as error:

@@ -7,7 +7,7 @@ import time
 
 from sapave_ros.bench.fault_rig import PATIENCE_S, Rig, RigError
 
-IN_MOTION_S = 1.0
+IN_MOTION_S = 1.5
 """So long in motion before anything breaks [s]."""
 
 TRIES = 3
@@ -26,13 +26,13 @@ def by_chunks(rig: Rig) -> None:
 
 def in_place_of_the_policy(rig: Rig) -> None:
     """As `by_chunks`, and told to act: the real inference node stands still, and the bench reports for it."""
+    rig.instruct()  # while the node can still hear it
     rig.player.reports = True
     rig.spin(0.2)
     pid = rig.pids["inference"]
     rig.signal(pid, signal.SIGSTOP)
     rig.later(lambda: _resume(rig, pid))
     rig.player.begin(rig.head_at())
-    rig.instruct()
     rig.spin(IN_MOTION_S)
     rig.until_under_way()
 

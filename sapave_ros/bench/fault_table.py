@@ -88,7 +88,7 @@ def _motor(name: str, fault: str, arguments: dict[str, object], finding: Fault, 
 _JOINTS_S = STATE_STALE_AFTER_S + stale(graph.JOINT_STATES)
 _MEASURED_S = STATE_STALE_AFTER_S + SLACK_S
 _REFUSED_S = reported(REFUSED_FOR_S + _CHUNK_S)
-_SERVO_S = reported(1.0 / SERVO_HEALTH_HZ)
+_SERVO_S = reported(len(g1.HEAD) / SERVO_HEALTH_HZ)  # asked one after the other
 _JOY_S = (graph.stream(graph.JOY).stale_after_s or 0.0) + 1.0 / graph.HEALTH_HZ + TICK_S + SLACK_S
 _LOST = Fault.STREAM_LOST
 
@@ -167,7 +167,7 @@ NECK = (
         "servo shuts down with an error",
         Inject("servo_error", {"joint": "head_yaw_joint", "bits": 32}),
         ("HOLD",),
-        (Fault.SERVO_ERROR, Fault.SERVO_LOST_TORQUE),  # overload: it reports an error, and lets go
+        (Fault.SERVO_ERROR,),
         _SERVO_S,
     ),
     _held(
