@@ -89,8 +89,10 @@ class Gate:
     def start(self, measured: Floats, weight: float = 0.0, stiffness: float = 1.0) -> None:
         """Begin from the measured positions, (n,): the first command may not differ from them by more than one step.
 
-        Joints outside their range may stay there and move inwards.
+        Joints outside their range may stay there and move inwards. ValueError if the positions make no sense.
         """
+        if not self._plausible(measured):
+            raise ValueError(f"measured = {measured}: expected {len(self.limits.names)} finite positions")
         n = len(measured)
         self.previous = Command(np.array(measured, dtype=np.float64), np.zeros(n), np.zeros(n), weight, stiffness)
         self._velocity = np.zeros(n)
