@@ -35,9 +35,10 @@ def ros_domain_of_environment() -> int:
 class Options:
     """One start of the graph.
 
-    sim: with the simulated robot. mode: live, or shadow (all is computed, nothing is sent). run_dir: sockets, rings and logs of this run. dds_domain: domain id of the
-    Unitree side; ros_domain: of the ROS side. overrides: node name to parameter to value. params_file: YAML of
-    the user, read after the package's. sim_arguments: passed to the simulated robot as they are.
+    sim: with the simulated robot. mode: live, or shadow (all is computed, nothing is sent). run_dir: sockets,
+    rings and logs of this run. dds_domain: domain id of the Unitree side; ros_domain: of the ROS side. overrides:
+    node name to parameter to value. params_file: YAML of the user, read after the package's. sim_arguments: passed
+    to the simulated robot as they are.
     """
 
     sim: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 
 from sapave_ros import g1, graph
@@ -38,7 +39,7 @@ from sapave_ros.core.camera_health import DARK_FOR_S, DEPTH_LOST_FOR_S, REPEATS_
 from sapave_ros.core.controller import ControllerConfig
 from sapave_ros.core.faults import Fault
 from sapave_ros.core.gate import STATE_STALE_AFTER_S
-from sapave_ros.core.health import RATE_WINDOW, SLOW_SHARE
+from sapave_ros.core.health import RATE_SPAN_S, SLOW_SHARE
 from sapave_ros.core.policy_health import CHATTER_FOR_S, IDLE_FOR_S, LATE_IN_A_ROW, STUCK_FOR_S
 from sapave_ros.drivers.unitree_guard import LOOK_S, STUCK_LOOKS
 from sapave_ros.drivers.unitree_stream import HOLD_AFTER_S, RELEASE_S, SETTLE_S
@@ -54,13 +55,14 @@ _HANDED_BACK_S = SETTLE_S + RELEASE_S + 0.3
 """The same where the SDK process does it by itself."""
 
 ELBOW = "left_elbow_joint"
-_SLOW_HZ = 8.0
+_SLOW_HZ = 5.0
 
 
 def _slow_noticed_s(rate_hz: float, nominal_hz: float) -> float:
-    """Until the mean rate of the last messages has fallen below what counts as slow [s]."""
-    window_s = (RATE_WINDOW - 1) / (SLOW_SHARE * nominal_hz)
-    messages = (window_s - RATE_WINDOW / nominal_hz) / (1.0 / rate_hz - 1.0 / nominal_hz)
+    """Until the last messages have taken longer than they may [s]."""
+    last = math.ceil(SLOW_SHARE * nominal_hz * RATE_SPAN_S)
+    before_s = last / nominal_hz
+    messages = (last / (SLOW_SHARE * nominal_hz) - before_s) / (1.0 / rate_hz - 1.0 / nominal_hz)
     return (messages + 1) / rate_hz + TICK_S + SLACK_S
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,11 +14,11 @@ from sapave_ros.graph import HEAD_INCREMENTS, HEALTH, JOINT_STATES, STREAMS, str
 
 WATCHER = "watchdog"
 RATE_WINDOW = 50  # messages
-RATE_SPAN_S = 0.5
-"""A rate is judged over at least this long [s]."""
+RATE_SPAN_S, RATE_AT_LEAST = 1.0, 3
+"""A rate is judged over what should have come in this long [s], and over so many messages at least."""
 
-SLOW_SHARE = 0.4
-"""Share of the table's rate below which a stream counts as slow: a camera at 12 of 30 Hz still feeds the policy."""
+SLOW_SHARE = 0.25
+"""Share of the table's rate below which a stream is slow: a camera at less than 7.5 of 30 Hz starves the policy."""
 
 STAMP_AHEAD_S = 0.05
 """How far a stamp may lie ahead of this computer's clock [s]: clocks of two computers under PTP or NTP, and a wait."""
@@ -69,7 +70,10 @@ class Watch:
     def slow(self, now_s: float) -> bool:
         if not self.required or self.nominal_hz is None or len(self.received_s) < 2:
             return False
-        return now_s - self.received_s[0] > RATE_SPAN_S and self.rate_hz(now_s) < SLOW_SHARE * self.nominal_hz
+        slow_hz = SLOW_SHARE * self.nominal_hz
+        last = max(RATE_AT_LEAST, math.ceil(slow_hz * RATE_SPAN_S))  # messages
+        since_s = self.received_s[-last - 1] if len(self.received_s) > last else self.received_s[0]
+        return now_s - since_s > last / slow_hz
 
     def wrong_stamp_age_s(self, now_s: float) -> float | None:
         """The age that a message of late said to have, where that cannot be; else None."""

@@ -142,7 +142,9 @@ class Watchdog:
         """The cause of a HOLD is all that was wrong since it began; the most careful of them decides."""
         if self._cause is None and self.supervisor.state not in (State.ACTIVE, State.TELEOP):
             return
-        times = [fault.row.resumes_after_s for fault in wrong]
+        # What a person had taken is nobody's after the hold: the policy does not go on with it by itself.
+        person = self.supervisor.state is State.TELEOP
+        times = [None if person else fault.row.resumes_after_s for fault in wrong]
         if self._cause is not None:
             times.append(self._cause.resumes_after_s)
         self._cause = _Cause(None if None in times else max(t for t in times if t is not None))

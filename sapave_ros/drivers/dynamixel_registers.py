@@ -9,7 +9,6 @@ from dynamixel_sdk import COMM_RX_TIMEOUT, COMM_SUCCESS, PacketHandler, PortHand
 from sapave_ros.drivers import dynamixel_table as table
 from sapave_ros.drivers.dynamixel_port import SerialBus, ServoBusError, ServoFault, ServoTimeout
 
-
 _ID, _LENGTH, _ERROR, _DATA = 4, 5, 8, 9
 """Where these stand in a status packet of Protocol 2.0."""
 

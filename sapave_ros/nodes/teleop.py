@@ -19,10 +19,11 @@ from sensor_msgs.msg import JointState, Joy
 from sapave_ros import g1, graph
 from sapave_ros.core import pads
 from sapave_ros.core.hand_ik import HandIk, NoPinocchio
-from sapave_ros.core.health import Report
 from sapave_ros.core.jog import COMMAND_STALE_AFTER_S, Jog, TeleopParameters, chunk
 from sapave_ros.core.teleop import Teleop
 from sapave_ros.nodes import ros
+from sapave_ros.nodes.control import Divider
+from sapave_ros.nodes.report import Reporter
 from sapave_ros.types import Floats, Grip, Permit
 
 
@@ -43,14 +44,15 @@ class TeleopNode(Node):
             self.get_logger().error(self._without_ik)
         self._jog = Jog(config, ik)
         self._permit: Permit | None = None
-        self._commanded: dict[g1.JointGroup, tuple[float, Floats]] = {}
+        self._commanded: dict[g1.JointGroup, tuple[float, JointState]] = {}
         self._joystick_seen = False
         self._remark = ""
+        self._said: tuple[Grip, Grip, bool] | None = None
+        self._takeover_due = Divider(graph.stream(graph.TAKEOVER).rate_hz or graph.TELEOP_HZ, graph.TELEOP_HZ)
 
         self._takeover = ros.publisher(self, graph.stream(graph.TAKEOVER))
         self._head = ros.publisher(self, graph.stream(graph.TELEOP_HEAD_INCREMENTS))
         self._arms = ros.publisher(self, graph.stream(graph.TELEOP_ARM_INCREMENTS))
-        self._reports = ros.publisher(self, graph.stream(graph.HEALTH))
         self._diagnostics = ros.publisher(self, graph.stream(graph.DIAGNOSTICS))
         ros.subscribe(self, graph.stream(graph.PERMIT), self._on_permit)
         for topic, group in ((graph.HEAD_COMMAND, g1.HEAD), (graph.ARM_COMMAND, g1.OTHER)):
@@ -58,7 +60,7 @@ class TeleopNode(Node):
         for topic in self._pads:
             ros.subscribe(self, graph.stream(topic), partial(self._on_joy, topic))
         self.create_timer(1.0 / graph.TELEOP_HZ, self._tick)
-        self.create_timer(1.0 / graph.HEALTH_HZ, self._report)
+        self._reporter = Reporter(self, self._teleop.findings)
         self.create_timer(1.0, self._publish_diagnostics)
 
     def _on_joy(self, topic: str, msg: Joy) -> None:
@@ -74,34 +76,38 @@ class TeleopNode(Node):
         self._permit = ros.permit_from_msg(msg, time.monotonic())
 
     def _on_command(self, group: g1.JointGroup, msg: JointState) -> None:
-        positions = dict(zip(msg.name, msg.position, strict=False))
-        commanded = np.array([positions.get(name, np.nan) for name in group.names])
-        if np.isfinite(commanded).all():
-            self._commanded[group] = (time.monotonic(), commanded)
+        self._commanded[group] = (time.monotonic(), msg)
 
     def _command(self, group: g1.JointGroup, now_s: float) -> Floats | None:
-        """The newest command, (n,) [rad], or None where it is too old."""
-        received_s, commanded = self._commanded.get(group, (-np.inf, None))
-        return commanded if now_s - received_s <= COMMAND_STALE_AFTER_S else None
+        """The newest command, (n,) [rad], or None where it is too old or lacks a joint."""
+        if group not in self._commanded:
+            return None
+        received_s, msg = self._commanded[group]
+        positions = dict(zip(msg.name, msg.position, strict=False))
+        commanded = np.array([positions.get(name, np.nan) for name in group.names])
+        return commanded if now_s - received_s <= COMMAND_STALE_AFTER_S and np.isfinite(commanded).all() else None
 
     def _tick(self) -> None:
         now_s = time.monotonic()
         self._teleop.permit(self._permit, now_s)
         takeover, wish = self._teleop.update(now_s)
-        head, arms = self._jog.rates(wish, self._command(g1.HEAD, now_s), self._command(g1.OTHER, now_s), now_s)
-        self._takeover.publish(ros.takeover_to_msg(takeover))
+        taken = takeover.head is not Grip.NONE or takeover.arms is not Grip.NONE
+        said = (takeover.head, takeover.arms, takeover.stop)
+        # While nobody has taken anything, the rate of the table will do.
+        if taken or said != self._said or self._takeover_due.due():
+            self._said = said
+            self._takeover.publish(ros.takeover_to_msg(takeover))
+        head, arms = (self._command(group, now_s) if taken else None for group in (g1.HEAD, g1.OTHER))
+        head_rates, arm_rates = self._jog.rates(wish, head, arms, now_s)
         stamp_s = ros.now_s(self)
         if takeover.head is Grip.MOVE:
-            self._head.publish(ros.chunk_to_msg(chunk(stamp_s, g1.HEAD.names, head)))
+            self._head.publish(ros.chunk_to_msg(chunk(stamp_s, g1.HEAD.names, head_rates)))
         if takeover.arms is Grip.MOVE:
-            self._arms.publish(ros.chunk_to_msg(chunk(stamp_s, g1.OTHER.names, arms)))
+            self._arms.publish(ros.chunk_to_msg(chunk(stamp_s, g1.OTHER.names, arm_rates)))
         remark = self._teleop.remark
         if remark != self._remark:
             self._remark = remark
             self.get_logger().info(remark)
-
-    def _report(self) -> None:
-        self._reports.publish(ros.report_to_msg(Report(self.get_name(), self._teleop.findings())))
 
     def _publish_diagnostics(self) -> None:
         values = self._teleop.said(time.monotonic())
