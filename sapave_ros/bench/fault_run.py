@@ -25,12 +25,15 @@ from sapave_ros.sim.faults import FaultError
 from sapave_ros.sim.motors import Motors
 from sapave_ros.sim.stage import TIMESTEP_S
 
-TRIES = 3
+TRIES = 5
 """A machine that is busy with something else holds the graph up before anything is broken, or keeps the simulator from
 its time: then once more."""
 
 LATE_S = 0.05
 """A robot does not stand still. Where the simulated one did for longer [s], its motors tell nothing about the graph."""
+
+HEARD_S = 0.1
+"""Within this time a busy machine has delivered what was sent [s]."""
 
 STAYS_S = 1.0
 """After the fault is gone, nothing may move for this long, with chunks coming in [s]."""
@@ -101,10 +104,11 @@ class Runner:
         rig.told.clear()
         fault_s = row.action.begin(rig)
         rig.spin(max(0.0, row.watch_s - (time.monotonic() - fault_s)))
-        motors, wire, permits = rig.motors(), rig.wire(), of_one_watchdog(rig.permits)
-        now_s = time.monotonic()
-        silent = not permits or now_s - permits[-1].sent_s > SILENT_S
+        motors, wire, end_s = rig.motors(), rig.wire(), time.monotonic()
+        rig.spin(HEARD_S)  # what was said by then
+        permits = [p for p in of_one_watchdog(rig.permits) if p.sent_s <= end_s]
         last = permits[-1] if permits else None
+        silent = last is None or end_s - last.sent_s > SILENT_S
         seen = Seen(
             fault_s=fault_s,
             changed=changed(permits, fault_s),
