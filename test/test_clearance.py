@@ -348,3 +348,21 @@ def test_with_no_room_left_the_approach_ends() -> None:
     velocity = np.zeros(26)
     velocity[NAMES.index("left_shoulder_roll_joint")] = -1.0
     assert CLEARANCE.share(pose(shoulder_roll=-0.3), velocity)[0] == 0.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), step=st.floats(1e-4, 0.3))
+def test_what_is_certain_without_looking_is_true(seed, step) -> None:
+    """A look is spared where no bead can have come so far; a model that has seen nothing answers the same."""
+    random = np.random.default_rng(seed)
+    lower, upper = g1.OTHER.lower, g1.OTHER.upper
+    knows, forgets = Clearance.from_urdf(), Clearance.from_urdf()
+    pose = random.uniform(lower, upper)
+    for _ in range(12):
+        path = np.clip(pose + random.normal(0.0, step, (3, len(pose))), lower, upper)
+        assert knows._known_room(path) <= knows.room(path).min() + 1e-12
+        velocity = random.normal(0.0, 0.5, len(pose))
+        forgets._seen_room = -np.inf
+        np.testing.assert_array_equal(knows.share(pose, velocity) < 1.0, forgets.share(pose, velocity) < 1.0)
+        assert knows.closer(pose, path) == forgets.closer(pose, path)
+        pose = path[-1]

@@ -191,6 +191,7 @@ def test_far_from_everything_nothing_is_slowed() -> None:
     velocity[g1.OTHER.names.index("left_shoulder_roll_joint")] = 0.5
     assert gate.slow(ZERO, velocity) is None
     assert gate.slowed == 0
+    assert gate.slow(ZERO, STILL) is None
     share = gate.slow(ZERO, -velocity)
     assert share is not None
     assert share.min() < 0.4

@@ -104,6 +104,8 @@ class Clearance:
         self._gather, self._starts, self._radii = _distances_of_pairs()
         self._margins = np.array([watched.margin_m for watched in WATCHED if not watched.border])
         self._hand = np.array([i for i, bead in enumerate(shapes.BEADS[:beads]) if bead.part == "left hand"])
+        self._reach = self._reaches(len(names))
+        self._seen, self._seen_room = np.zeros(len(names)), 0.0  # a pose, and the least room there
 
     @classmethod
     def from_urdf(cls, names: Sequence[str] = g1.OTHER.names, path: Path | None = None) -> Clearance:
@@ -134,7 +136,10 @@ class Clearance:
 
         start: (n,) the pose before. What has no room there already, the path may not come closer to.
         """
+        if self._known_room(path) > 0.0:
+            return None
         room = self.room(np.concatenate([start[None], path]))
+        self._seen, self._seen_room = start.copy(), float(room[0].min())
         least = room[1:].min(axis=0)
         lacking = least - np.minimum(room[0] - NO_CLOSER_M, 0.0)
         worst = int(np.argmin(lacking))
@@ -142,6 +147,8 @@ class Clearance:
 
     def share(self, position: Floats, velocity: Floats) -> Floats:
         """The share (n,) of a velocity (n,) [rad/s] that the room at a pose (n,) leaves; 1 where nothing is near."""
+        if self._known_room(position[None]) >= APPROACH_S * float(np.abs(velocity) @ self._reach):
+            return np.ones(len(position))
         times = np.concatenate([[0.0], GLANCES])[:, None] * APPROACH_S
         room = self.room(position + times * velocity)
         # What is used up in APPROACH_S, at the speed of the beginning and further on.
@@ -149,6 +156,28 @@ class Clearance:
         allowed = np.maximum(room[0], 0.0) / np.maximum(used, NO_CLOSER_M)
         allowed[used <= NO_CLOSER_M] = 1.0
         return np.where(self._moves, np.minimum(allowed, 1.0)[:, None], 1.0).min(axis=0)
+
+    def _known_room(self, poses: Floats) -> float:
+        """What is certain of the least room [m] at poses (k, n), without looking.
+
+        Conservative advancement: no bead moves further than its joints turn times its distance from them.
+        """
+        return self._seen_room - float((np.abs(poses - self._seen) @ self._reach).max())
+
+    def _reaches(self, n: int) -> Floats:
+        """How far (n,) [m/rad] each joint can move any bead at most: all of the chain beyond it stretched out."""
+        lengths = np.linalg.norm(self._constant[..., :3, 3], axis=-1)  # (2, 8) from joint to joint
+        extents = np.linalg.norm(self._centres[..., :3, 0], axis=-1)  # (2, b)
+        reach = np.zeros(n)
+        for side, columns in enumerate(self._columns):
+            for i, column in enumerate(columns):
+                beyond = [
+                    float(lengths[side, i + 1 : carrier + 1].sum() + extent)
+                    for carrier, extent in zip(self._carrier, extents[side], strict=True)
+                    if carrier >= i
+                ]
+                reach[column] = max(beyond, default=0.0)
+        return reach
 
     def _beads(self, positions: Floats) -> Floats:
         """Where the beads are in torso_link, (3, k, 2, b)."""
