@@ -45,9 +45,10 @@ from sapave_ros.drivers.unitree_guard import LOOK_S, STUCK_LOOKS
 from sapave_ros.drivers.unitree_stream import HOLD_AFTER_S, RELEASE_S, SETTLE_S
 from sapave_ros.nodes.control import REFUSED_FOR_S
 from sapave_ros.nodes.head import HEALTH_HZ as SERVO_HEALTH_HZ
+from sapave_ros.sim.eyes import FRAMES_HZ
 
 _CONFIG = ControllerConfig()
-_FRAME_S, _CHUNK_S = 1.0 / graph.CAMERA_HZ, 1.0 / graph.INFERENCE_HZ
+_FRAME_S, _CHUNK_S = 1.0 / FRAMES_HZ, 1.0 / graph.INFERENCE_HZ
 _RELEASED_S = _CONFIG.release_s + 0.3
 """From the word to weight 0: the ramp, and a busy machine."""
 _DAMPED_S = _CONFIG.damp_s + _RELEASED_S
@@ -58,11 +59,10 @@ ELBOW = "left_elbow_joint"
 _SLOW_HZ = 5.0
 
 
-def _slow_noticed_s(rate_hz: float, nominal_hz: float) -> float:
+def _slow_noticed_s(rate_hz: float, nominal_hz: float, before_hz: float) -> float:
     """Until the last messages have taken longer than they may [s]."""
     last = math.ceil(SLOW_SHARE * nominal_hz * RATE_SPAN_S)
-    before_s = last / nominal_hz
-    messages = (last / (SLOW_SHARE * nominal_hz) - before_s) / (1.0 / rate_hz - 1.0 / nominal_hz)
+    messages = (last / (SLOW_SHARE * nominal_hz) - last / before_hz) / (1.0 / rate_hz - 1.0 / before_hz)
     return (messages + 1) / rate_hz + TICK_S + SLACK_S
 
 
@@ -103,7 +103,7 @@ CAMERA = (
         "camera slow",
         Inject("camera_slow", {"rate_hz": _SLOW_HZ}),
         Fault.STREAM_SLOW,
-        _slow_noticed_s(_SLOW_HZ, graph.CAMERA_HZ),
+        _slow_noticed_s(_SLOW_HZ, graph.CAMERA_HZ, FRAMES_HZ),
         watch_s=5.0,
         goes_on=True,
         after=("ACTIVE",),
