@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sapave_ros import g1, graph
-from sapave_ros.bench import fault_judge, fault_measure, fault_motion
+from sapave_ros.bench import fault_judge, fault_measure, fault_motion, fault_run
 from sapave_ros.bench import fault_starts as starts
 from sapave_ros.bench.fault_actions import Inject, Kill, Stop, StopByTopic
 from sapave_ros.bench.fault_graph import GUARD, SDK
@@ -44,6 +44,7 @@ from sapave_ros.core.supervisor import State
 from sapave_ros.sim.faults import checked, find
 from sapave_ros.sim.motors import Motors
 
+UNHURRIED = settings(deadline=None, max_examples=40)
 TICK_S = 0.002
 FAULT_S = 100.0
 HEADS = len(g1.HEAD)
@@ -84,7 +85,7 @@ def wire(until_s) -> Wire:
 # -- measuring -----------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=30)
+@UNHURRIED
 @given(st.floats(2 * TICK_S, 3.0), st.floats(2 * MOTION_RAD_S, 1.4))
 def test_a_stop_is_found_within_a_tick(stop_s, speed):
     m = measure(motors(lambda t: speed if t < stop_s else 0.0), wire(stop_s), FAULT_S, TICK_S)
@@ -96,7 +97,7 @@ def test_a_stop_is_found_within_a_tick(stop_s, speed):
     assert m.top_step.share == pytest.approx(speed / 1.5)
 
 
-@settings(deadline=None, max_examples=30)
+@UNHURRIED
 @given(st.floats(0.0, 0.99 * MOTION_RAD_S), st.integers(0, 2**32 - 1))
 def test_noise_below_the_threshold_is_no_motion(level, seed):
     noise = np.random.default_rng(seed).uniform(-level, level, 10**5)
@@ -104,6 +105,7 @@ def test_noise_below_the_threshold_is_no_motion(level, seed):
     assert m.last_motion_s == 0.0 and not m.moves_at_end
 
 
+@UNHURRIED
 @given(st.integers(0, len(JOINTS) - 1), st.floats(0.1, 3.0))
 def test_one_joint_that_moves_on_is_enough(joint, until_s):
     time_s = FAULT_S + np.arange(0.0, 4.0, TICK_S)
@@ -123,6 +125,7 @@ def test_without_a_record_before_the_fault_nothing_is_claimed():
         measure(records[records.time_s > FAULT_S], wire(0.0), FAULT_S, TICK_S)
 
 
+@UNHURRIED
 @given(st.floats(0.2, 5.0))
 def test_while_the_simulator_stands_still_no_time_passes_for_the_robot(stood_s):
     time_s = FAULT_S + TICK_S * np.arange(1000)
@@ -136,6 +139,7 @@ def test_a_simulator_that_stood_still_before_the_fault_moves_no_time_after_it():
     np.testing.assert_array_equal(robot_time_s(time_s, FAULT_S), time_s)
 
 
+@UNHURRIED
 @given(st.floats(1.0, 3.0), st.floats(0.05, 1.5))
 def test_a_step_is_the_largest_of_any_tick_and_missing_ticks_share_it(speed, at_s):
     sequence = np.arange(1, 1001)
@@ -153,7 +157,7 @@ def test_whoever_drives_a_joint_has_the_limit():
     assert limits([g1.ARMS.names[0]])[HEADS] == 37.0 and limits([g1.ARMS.names[0]])[HEADS + 1] == 1.5
 
 
-@settings(deadline=None, max_examples=30)
+@UNHURRIED
 @given(st.floats(0.0, 2.0), st.floats(0.3, 1.5))
 def test_released_arms_and_how_steeply(begin_s, length_s):
     fall = lambda t: float(np.clip(1.0 - (t - begin_s) / length_s, 0.0, 1.0))  # noqa: E731
@@ -173,6 +177,7 @@ def test_limp_arms_are_found():
     assert m.limp_s == pytest.approx(0.45, abs=0.01)
 
 
+@UNHURRIED
 @given(st.lists(st.booleans(), min_size=1, max_size=50))
 def test_for_good_is_the_last_change(values):
     true = np.array(values)
@@ -199,6 +204,7 @@ def test_a_change_of_state_is_found_and_a_state_that_was_there_is_none():
     assert changed(said(["ACTIVE"] * 100), FAULT_S) is None
 
 
+@UNHURRIED
 @given(st.lists(st.booleans(), max_size=100))
 def test_permits_of_another_watchdog_do_not_count(mixed):
     ours, theirs = said(["ACTIVE"] * 100, first=500), said(["STARTING"] * 100)
@@ -321,7 +327,6 @@ WRONG = {
     "seen late": (replace(GOOD, changed=Said(FAULT_S + 0.31, 7, "HOLD", "STREAM_LOST: x")), "seen after 310 ms"),
     "motion for too long": (seen_of(motors(until(0.46))), "motion for 4"),
     "too fast": (seen_of(motors(until(0.4, speed=1.6))), "1.07 of its limit"),
-    "not in motion": (seen_of(motors(0.0)), "not in motion"),
     "dropped arms": (seen_of(motors(until(0.4), weight=lambda t: 1.0 if t < 1.0 else 0.9)), "expected held arms"),
     "limp arms": (seen_of(motors(until(0.4), stiffness=lambda t: 1.0 if t < 1.0 else 0.5)), "expected held arms"),
     "goes on by itself": (replace(GOOD, moved_after={"head": True, "arms": False}), "a person to say go"),
@@ -385,6 +390,14 @@ def test_motion_of_a_group_that_need_not_end_is_not_asked():
     m = replace(GOOD.measured, arms_last_motion_s=3.0)
     assert fault_judge.ends_s(row, m) == m.head_last_motion_s
     assert fault_judge.ends_s(HELD, m) == 3.0
+
+
+def test_a_trial_without_motion_or_with_a_simulator_that_stood_still_tells_nothing():
+    void = lambda row, records: fault_run._void(row, measure(records, wire(0.0), FAULT_S, TICK_S))  # noqa: E731
+    assert void(HELD, motors(0.5)) == ""
+    assert "not in motion" in void(HELD, motors(until(-0.1)))
+    assert "stood still for 80 ms" in void(HELD, motors(0.5, late_s=0.08))
+    assert void(replace(HELD, disturbs=True), motors(0.5, late_s=0.08)) == ""
 
 
 def test_limits_of_a_trial_are_those_of_the_table():

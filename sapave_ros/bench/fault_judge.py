@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sapave_ros.bench.fault_measure import MOTION_RAD_S, Measured, Said
+from sapave_ros.bench.fault_measure import Measured, Said
 from sapave_ros.bench.fault_rows import RAMP_S, SLACK_S, Arms, Row, effect_of
 from sapave_ros.core.faults import Effect
 from sapave_ros.core.gate import MAX_RAMP_PER_S
@@ -88,8 +88,6 @@ def _of_state(row: Row, seen: Seen) -> list[str]:
 
 def _of_motion(row: Row, m: Measured) -> list[str]:
     found = []
-    if min(m.speed_at_fault) < MOTION_RAD_S:
-        found.append(f"head and arms at {m.speed_at_fault[0]:.2f} and {m.speed_at_fault[1]:.2f} rad/s: not in motion")
     bound_s, last_s = row.noticed_s + row.stop_s, ends_s(row, m)
     if last_s > bound_s:
         found.append(f"motion for {last_s * 1e3:.0f} ms; expected {row.noticed_s * 1e3:.0f} + {row.stop_s * 1e3:.0f}")

@@ -11,7 +11,9 @@ import numpy as np
 from sapave_ros import g1, graph
 from sapave_ros.bench.fault_judge import Seen
 from sapave_ros.bench.fault_measure import (
+    MOTION_RAD_S,
     SILENT_S,
+    Measured,
     Wire,
     changed,
     measure,
@@ -75,10 +77,7 @@ class Runner:
         except (RigError, OperatorError, FaultError, ValueError) as error:
             self._end()
             return Seen(trouble=f"while it was tried: {error}"), None
-        assert seen.measured is not None
-        late_s = seen.measured.late_s
-        if late_s > LATE_S and not row.disturbs:
-            seen = replace(seen, trouble=f"void: the simulated robot itself stood still for {late_s * 1e3:.0f} ms")
+        seen = replace(seen, trouble=_void(row, seen.measured))
         if row.action.final:
             self._end()
             return seen, records
@@ -145,6 +144,18 @@ class Runner:
     def _end(self) -> None:
         self._running = False
         self._rig.stop()
+
+
+def _void(row: Row, measured: Measured | None) -> str:
+    """Why this trial tells nothing about the graph, or nothing."""
+    if measured is None:
+        return "void: nothing was measured"
+    if measured.late_s > LATE_S and not row.disturbs:
+        return f"void: the simulated robot itself stood still for {measured.late_s * 1e3:.0f} ms"
+    if min(measured.speed_at_fault) < MOTION_RAD_S:
+        head, arms = measured.speed_at_fault
+        return f"void: not in motion when it broke, head at {head:.2f} and arms at {arms:.2f} rad/s"
+    return ""
 
 
 def _moved(motors: Motors, mended_s: float) -> dict[str, bool]:
