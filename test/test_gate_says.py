@@ -127,25 +127,70 @@ def test_what_is_too_close_is_named_with_its_distance(border, reason) -> None:
     np.testing.assert_allclose(path, [moved(0.5 * STEP)] * 3)
 
 
-def test_the_way_to_rest_that_is_looked_at_ends_at_the_range() -> None:
-    edge = np.array([0.1, g1.HEAD.upper[1] - 1.5 * STEP])
-    paths = []
+class Far:
+    """Nothing is near; keeps the paths that it was asked about."""
 
-    class Far:
-        def closer(self, start, path):
-            paths.append(path)
+    def __init__(self) -> None:
+        self.paths: list[np.ndarray] = []
 
-    it = gate(edge, clearance=Far())
-    for share, at_s in ((0.9, 0.0), (1.4, DT)):
-        q = it.previous.positions + [0.0, share * STEP]  # type: ignore[union-attr]
-        it.check(replace(GOOD, positions=q), at_s, state(q, at_s), Mode.MOVE, 0.0)
-    assert paths[-1].shape == (3, 2)
-    assert np.all(paths[-1][:, 1] <= g1.HEAD.upper[1])
-    # A joint that has just stopped has been looked at; one that stands is not.
-    it.check(it.previous, 2 * DT, None, Mode.HOLD, 0.0)  # type: ignore[arg-type]
-    looked = len(paths)
-    it.check(it.previous, 3 * DT, None, Mode.HOLD, 0.0)  # type: ignore[arg-type]
-    assert len(paths) == looked
+    def closer(self, start, path):
+        self.paths.append(path)
+
+
+def speed_up(it: Gate, q: np.ndarray, sign: float, ticks: int) -> tuple[np.ndarray, float]:
+    """The pitch joint with a growing speed; returns position and speed [rad/s]."""
+    v = 0.0
+    for i in range(ticks):
+        v += sign * 0.9 * 12.0 * DT
+        q = q + [0.0, v * DT]
+        wanted = Command(q, np.array([0.0, v]), STILL)
+        assert it.check(wanted, i * DT, state(q, i * DT), Mode.MOVE, 0.0).reason is None
+    return q, v
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_full_stop_from_the_step_is_looked_at(sign) -> None:
+    far = Far()
+    q, v = speed_up(gate(clearance=far), Q, sign, 8)
+    step, halfway, end = far.paths[-1]
+    np.testing.assert_array_equal(step, q)
+    ticks = int(abs(v) / (12.0 * DT))
+    way = DT * (ticks * abs(v) - 12.0 * DT * ticks * (ticks + 1) / 2)
+    np.testing.assert_allclose(end, q + [0.0, sign * way], atol=1e-12)
+    assert 0.0 < sign * (halfway - q)[1] < way
+
+
+@pytest.mark.parametrize("side", ["lower", "upper"])
+def test_the_way_to_rest_that_is_looked_at_ends_at_the_range(side) -> None:
+    sign, edge, far = (1.0 if side == "upper" else -1.0), getattr(g1.HEAD, side)[1], Far()
+    it = gate([0.1, edge - sign * 0.045], clearance=far)
+    q, v = speed_up(it, it.previous.positions, sign, 8)  # type: ignore[union-attr]
+    assert sign * (q[1] + sign * v**2 / (2 * 12.0) - edge) > 0.005  # a stop would end outside
+    assert far.paths[-1][-1, 1] == edge
+
+
+def test_who_has_stopped_is_looked_at_once_more_and_who_stands_is_not() -> None:
+    far = Far()
+    it = gate(clearance=far)
+    q, _ = speed_up(it, Q, 1.0, 1)
+    for looked in (2, 2):
+        it.check(replace(GOOD, positions=q), DT, None, Mode.HOLD, 0.0)
+        assert len(far.paths) == looked
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_feed_forward_at_full_speed_ends_at_the_limit_and_may_be_none_at_any(sign) -> None:
+    it = gate([0.0, 0.5])
+    q, v = speed_up(it, np.array([0.0, 0.5]), sign, 13)
+    now_s = 13 * DT
+    too_much = Command(q + [0.0, v * DT], np.array([0.0, sign * 1.6]), STILL)
+    verdict = it.check(too_much, now_s, state(too_much.positions, now_s), Mode.MOVE, 0.0)
+    assert verdict.reason is Reason.VELOCITY
+    np.testing.assert_array_equal(verdict.command.velocities, [0.0, sign * 1.5])
+    none = Command(q + [0.0, 2 * v * DT], STILL, STILL)
+    verdict = it.check(none, now_s + DT, state(none.positions, now_s + DT), Mode.MOVE, 0.0)
+    assert verdict.reason is None
+    np.testing.assert_array_equal(verdict.command.velocities, 0.0)
 
 
 def test_counts_tell_apart_what_was_refused_and_what_was_clamped() -> None:
@@ -313,3 +358,16 @@ def test_what_is_worst_is_named() -> None:
     assert gate().check(both, 0.0, state(), Mode.MOVE, 0.0).detail == "speed of head_yaw_joint = -50 rad/s"
     nan = replace(GOOD, positions=np.array([1e300, np.nan]))
     assert gate().check(nan, 0.0, state(), Mode.MOVE, 0.0).detail == "positions of head_pitch_joint = nan"
+    both = replace(GOOD, positions=np.array([np.inf, np.nan]))  # no number at all is worse than infinity
+    assert gate().check(both, 0.0, state(), Mode.MOVE, 0.0).detail == "positions of head_pitch_joint = nan"
+
+
+def test_every_slowed_command_is_counted() -> None:
+    class Close:
+        def share(self, position, velocity):
+            return np.array([1.0, 0.5])
+
+    it = gate(clearance=Close())
+    for count in range(1, 10):
+        np.testing.assert_array_equal(it.slow(Q, Q), [1.0, 0.5])
+        assert it.slowed == count
