@@ -163,12 +163,12 @@ def test_one_message_has_no_rate_and_what_is_not_needed_is_not_slow() -> None:
 def test_a_slow_stream_is_said_with_its_rates_and_a_lost_one_is_not_slow_besides() -> None:
     health = all_fresh(0.0)
     flows(health, 0.0, 1.0, but=CAMERA_INFO)
-    flows(health, 1.0, 1.2, but=CAMERA_INFO)
-    for i in range(1, 7):
+    flows(health, 1.0, 2.2, but=CAMERA_INFO)
+    for i in range(1, 12):
         health.received(CAMERA_INFO, 0.2 * i)
-    assert health.findings(1.2) == {Fault.STREAM_SLOW: f"{CAMERA_INFO} at 5.0 Hz, expected 30"}
-    flows(health, 1.2, 2.2, but=CAMERA_INFO)
-    findings = health.findings(2.2)
+    assert health.findings(2.2) == {Fault.STREAM_SLOW: f"{CAMERA_INFO} at 5.0 Hz, expected 30"}
+    flows(health, 2.2, 3.2, but=CAMERA_INFO)
+    findings = health.findings(3.2)
     assert list(findings) == [Fault.STREAM_LOST]
     assert findings[Fault.STREAM_LOST].startswith(CAMERA_INFO)
 

@@ -14,7 +14,7 @@ from sapave_ros.graph import HEAD_INCREMENTS, HEALTH, JOINT_STATES, STREAMS, str
 
 WATCHER = "watchdog"
 RATE_WINDOW = 50  # messages
-RATE_SPAN_S, RATE_AT_LEAST = 1.0, 3
+RATE_SPAN_S, RATE_AT_LEAST = 2.0, 3
 """A rate is judged over what should have come in this long [s], and over so many messages at least."""
 
 SLOW_SHARE = 0.25
