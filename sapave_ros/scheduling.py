@@ -13,8 +13,9 @@ import threading
 PRIORITY = 20
 """Of the real-time class, 1..99: above all ordinary work, below the kernel's own threads (50)."""
 
-ROBOT_PRIORITY = 10
-"""The simulated robot's: what is hardware elsewhere does not wait for programs, but does not displace controllers."""
+ROBOT_PRIORITY, CAMERA_PRIORITY = 10, 5
+"""The simulated robot's and its camera's: what is hardware elsewhere does not wait for programs, but does not displace
+controllers."""
 
 _BACKGROUND_NICE = 3
 """Half the share of ordinary work: behind the control loops, and still alive beside somebody else's busy program."""

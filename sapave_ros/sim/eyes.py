@@ -24,7 +24,7 @@ os.environ.setdefault("LP_NUM_THREADS", "1")  # software rendering on one core: 
 
 import numpy as np
 
-from sapave_ros import g1, graph
+from sapave_ros import g1, graph, scheduling
 from sapave_ros.drivers.frame_ring import FrameRingWriter
 from sapave_ros.sim.camera_faults import CameraFaults
 from sapave_ros.sim.faults import FaultSocket
@@ -143,6 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != options.parent:  # it died before the line above
         return 1
+    scheduling.realtime(scheduling.CAMERA_PRIORITY)
     try:
         scene = Scene.from_json(sys.stdin.read())
         with Eyes(options.run_dir, scene, options.target, options.observer, options.faults) as eyes:
