@@ -17,7 +17,7 @@ endif
 
 export MUJOCO_GL ?= egl
 
-.PHONY: demo dev test test-slow lint bench train train-debug clean apt
+.PHONY: demo dev test test-slow coverage mutants faults lint bench train train-debug clean apt
 
 demo: $(VENV)/.run
 	$(BIN)/sapave demo $(ARGS)
@@ -30,6 +30,21 @@ test: lint
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# Lines and branches of what decides: the gate, the room that arms have, the states.
+coverage: $(VENV)/.dev
+	$(BIN)/python -m pytest test/test_gate*.py test/test_clearance.py test/test_supervisor.py test/test_watchdog_core.py \
+	  --cov sapave_ros.core.gate --cov sapave_ros.core.clearance --cov sapave_ros.core.supervisor --cov sapave_ros.core.watchdog \
+	  --cov-branch --cov-report term-missing --cov-fail-under 100
+
+# Mutants of the gate and of the states (setup.cfg), in a copy of the tree; most of an hour on one core.
+mutants: $(VENV)/.dev
+	rm -rf out/mutants && mkdir -p out/mutants && git archive HEAD | tar -x -C out/mutants
+	cd out/mutants && ../../$(BIN)/mutmut run --max-children 2; ../../$(BIN)/mutmut results
+
+# Every fault, broken in the running system; a quarter of an hour.
+faults: $(VENV)/.run
+	$(BIN)/sapave bench faults
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -7,15 +7,18 @@ threads lower their own priority, which needs no right at all.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 
 PRIORITY = 20
 """Of the real-time class, 1..99: above all ordinary work, below the kernel's own threads (50)."""
 
-ROBOT_PRIORITY, CAMERA_PRIORITY = 10, 5
-"""The simulated robot's and its camera's: what is hardware elsewhere does not wait for programs, but does not displace
-controllers."""
+ROBOT_PRIORITY = 10
+"""The simulated robot's: what is hardware elsewhere does not wait for programs, but does not displace controllers."""
+
+_AHEAD_NICE = -5
+"""Three times the share of ordinary work."""
 
 _BACKGROUND_NICE = 3
 """Half the share of ordinary work: behind the control loops, and still alive beside somebody else's busy program."""
@@ -31,6 +34,14 @@ def realtime(priority: int = PRIORITY) -> str:
     except PermissionError:
         return "normal (no right to SCHED_FIFO: give the user an rtprio limit)"
     return f"SCHED_FIFO {priority}"
+
+
+def ahead() -> None:
+    """Ordinary work for the calling thread and those that it starts, before other such where there is a right to it:
+    for the simulated camera, which in the real-time class would starve the kernel's own work for the servo bus."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _AHEAD_NICE)
 
 
 def background() -> None:

@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != options.parent:  # it died before the line above
         return 1
-    scheduling.realtime(scheduling.CAMERA_PRIORITY)
+    scheduling.ahead()
     try:
         scene = Scene.from_json(sys.stdin.read())
         with Eyes(options.run_dir, scene, options.target, options.observer, options.faults) as eyes:
