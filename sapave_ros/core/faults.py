@@ -33,7 +33,7 @@ class Fault(Enum):
 
     # What has to keep coming.
     STREAM_LOST = FaultRow("a stream of the table is missing or too old", Effect.HOLD, "watchdog")
-    STREAM_SLOW = FaultRow("a stream comes at less than a quarter of its rate", Effect.HOLD, "watchdog", 2.0)
+    STREAM_SLOW = FaultRow("a stream comes at less than a fifth of its rate", Effect.HOLD, "watchdog", 2.0)
     CLOCKS_DISAGREE = FaultRow("stamps and this computer's clock tell different times", Effect.HOLD, "watchdog")
     CLOCK_JUMPED = FaultRow("ROS time was set while the robot moved", Effect.HOLD, "watchdog")
     WATCHDOG_BLIND = FaultRow("the watchdog itself stood still", Effect.HOLD, "watchdog")

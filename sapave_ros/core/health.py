@@ -17,8 +17,8 @@ RATE_WINDOW = 50  # messages
 RATE_SPAN_S, RATE_AT_LEAST = 2.0, 3
 """A rate is judged over what should have come in this long [s], and over so many messages at least."""
 
-SLOW_SHARE = 0.25
-"""Share of the table's rate below which a stream is slow: a camera at less than 7.5 of 30 Hz starves the policy."""
+SLOW_SHARE = 0.2
+"""Share of the table's rate below which a stream is slow: a camera at less than 6 of 30 Hz starves the policy."""
 
 STAMP_AHEAD_S = 0.05
 """How far a stamp may lie ahead of this computer's clock [s]: clocks of two computers under PTP or NTP, and a wait."""

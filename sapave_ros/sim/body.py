@@ -57,13 +57,13 @@ class Body:
     weight: of arm_sdk, in force now, 0 to 1. arms_kp: stiffness in force in the arms' motors [N m/rad], (14,).
     """
 
-    def __init__(self, world: World, limbs: Limbs, neck: Neck) -> None:
+    def __init__(self, world: World, limbs: Limbs, neck: Neck, state_every: int = 1) -> None:
         self._world, self._limbs, self._neck = world, limbs, neck
         zero = np.zeros(g1.NUM_MOTORS)
         self._own = MotorCommand(world.motor_positions, zero, zero, OWN_KP, OWN_KD)
         self._arm: ArmCommand | None = None
         self._hands: Floats | None = None
-        self._ticks = 0
+        self._ticks, self._state_every = 0, state_every
         self.weight = 0.0
         self.arms_kp = OWN_KP[_ARMS].copy()
         self.heal()
@@ -87,15 +87,16 @@ class Body:
         world.step()
         self._ticks += 1
         neck.set_present(world.positions(g1.HEAD), world.velocities(g1.HEAD))
-        limbs.publish(
-            round(self.time_s * 1000),
-            world.motor_positions,
-            world.motor_velocities,
-            world.motor_torques,
-            self._imu_quaternion,
-            _GYROSCOPE,
-            self._accelerometer,
-        )
+        if self._ticks % self._state_every == 0:
+            limbs.publish(
+                round(self.time_s * 1000),
+                world.motor_positions,
+                world.motor_velocities,
+                world.motor_torques,
+                self._imu_quaternion,
+                _GYROSCOPE,
+                self._accelerometer,
+            )
         if self._ticks % HAND_STATE_EVERY == 0:
             limbs.publish_hands(world.positions(g1.HANDS))
 

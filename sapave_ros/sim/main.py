@@ -32,6 +32,10 @@ from sapave_ros.sim.stage import TIMESTEP_S
 from sapave_ros.sim.unitree_face import UnitreeFace
 from sapave_ros.sim.world import World
 
+STATE_EVERY = 2
+"""Ticks per LowState_: 250 Hz, once for each step of the arm controller. A G1 says it 500 times a second, which takes
+a tenth of a core more, on both sides together."""
+
 RESYNC_AFTER_S = 0.5
 """A process that was held up longer than this (suspended, debugged) does not catch up: its clock moves on."""
 
@@ -94,7 +98,7 @@ def _run(options: argparse.Namespace, scene: Scene, target: str | None, stop: th
         sys.setswitchinterval(0.0005)  # the physics must not wait 5 ms for the servo bus
         face = closing.enter_context(UnitreeFace(options.dds_domain, options.interface))
         neck = closing.enter_context(ServoBus(options.run_dir / "neck", position_rad=scene.head))
-        body = Body(world, face, neck)
+        body = Body(world, face, neck, STATE_EVERY)
         motors.write(time.monotonic(), time.time(), 0.0, 1.0, body, face, neck)  # for the first frame
         while not eyes.ready.wait(0.05):  # opening the graphics takes a second in which no tick would be in time
             if stop.is_set():
