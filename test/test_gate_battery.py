@@ -336,7 +336,7 @@ def session(seed: int, ticks: int, clearance: Clearance | None = None) -> tuple[
             check_s = (np.nan, np.inf, now_s - 1.0, -np.inf)[i % 4]
         verdict = gate.check(Command(q, velocities, torques, w, k), check_s, state, mode, age_s)
         passed += verdict.reason is None
-        judge.judge(verdict.command, World(check_s, mode, age_s, state))
+        judge.judge(verdict.command, World(now_s, mode, age_s, state))  # whatever time the gate was told
         written.append(verdict.command.positions)
         if verdict.refused:
             v = verdict.command.velocities
