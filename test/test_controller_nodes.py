@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from sapave_ros import g1, graph
-from sapave_ros.types import ActionChunk, Mode, Permit
+from sapave_ros.core.health import Report
+from sapave_ros.types import ActionChunk, Mode, Permit, Takeover
 
 pytestmark = pytest.mark.e2e
 
@@ -337,12 +338,21 @@ def test_watchdog_gives_the_permit_only_while_everything_is_fresh(person, start)
     node = start("watchdog").ready()
     alive = {"camera": True, "head": True, "arms": True}
 
+    reporters = dict.fromkeys(graph.stream(graph.HEALTH).publishers, True)
+
     def streams() -> None:
+        now_s = person.ros.now_s(person.node)
         if alive["camera"]:
-            person.publish(graph.CAMERA_INFO, CameraInfo())
+            info = CameraInfo()
+            info.header.stamp = person.ros.to_msg_time(now_s)
+            person.publish(graph.CAMERA_INFO, info)
         for key, group in (("head", g1.HEAD), ("arms", g1.OTHER)):
             if alive[key]:
-                person.publish(graph.JOINT_STATES, person.ros.joint_state_msg(group.names, 1.0, np.zeros(len(group))))
+                person.publish(graph.JOINT_STATES, person.ros.joint_state_msg(group.names, now_s, np.zeros(len(group))))
+        for name, reports in reporters.items():
+            if reports:
+                person.publish(graph.HEALTH, person.ros.report_to_msg(Report(name, {})))
+        person.publish(graph.TAKEOVER, person.ros.takeover_to_msg(Takeover(0.0)))
 
     def state() -> str:
         if not person.received[graph.PERMIT]:
@@ -374,6 +384,16 @@ def test_watchdog_gives_the_permit_only_while_everything_is_fresh(person, start)
         assert until(lambda: person.call(graph.ARM_SERVICE).success)
         assert until(lambda: state() == "ACTIVE")
 
+    for name in reporters:  # a node that says nothing is wrong too
+        reporters[name] = False
+        assert until(lambda: state() == "HOLD")
+        answer = person.call(graph.ARM_SERVICE)
+        assert not answer.success
+        assert f"({name})" in answer.message
+        reporters[name] = True
+        assert until(lambda: person.call(graph.ARM_SERVICE).success)
+        assert until(lambda: state() == "ACTIVE")
+
     person.publish(graph.INSTRUCTION, String(data="look at the red mug"))  # and nobody infers
     assert until(lambda: state() == "HOLD")
     assert graph.HEAD_INCREMENTS in person.received[graph.PERMIT][-1].message
@@ -391,7 +411,7 @@ def test_watchdog_gives_the_permit_only_while_everything_is_fresh(person, start)
     assert until(lambda: person.values("watchdog").get("state") == "STANDBY")
     person.node.destroy_timer(timer)
     assert node.end() == 0, node.text
-    assert "ACTIVE -> HOLD: /camera/color/camera_info" in node.text
+    assert "ACTIVE -> HOLD: STREAM_LOST: /camera/color/camera_info" in node.text
 
 
 @pytest.mark.parametrize("reliability", ["RELIABLE", "BEST_EFFORT"])
