@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -63,13 +64,19 @@ class Road:
         self.operator.wait(lambda: False, seconds)
 
     def arm(self) -> None:
-        """ACTIVE, and both controllers in control."""
-        if self.state != "ACTIVE":
-            self.operator.arm(PATIENCE_S)
-        self.until(
-            lambda: all(self.reported.get(f"sapave/{n}", {}).get("phase") == "ACTIVE" for n in ("head", "arm")),
-            "both controllers in control",
-        )
+        """ACTIVE, and both controllers in control; asked again after a HOLD, as a person at a busy machine would."""
+        deadline_s = time.monotonic() + 2 * PATIENCE_S
+        while not self._in_control():
+            assert time.monotonic() < deadline_s, f"not in control: {self.operator.reason}; {self.reported}"
+            if self.state != "ACTIVE":
+                with contextlib.suppress(OperatorError):
+                    self.operator.arm(PATIENCE_S)
+            self.operator.wait(lambda: self._in_control() or self.state != "ACTIVE", 2.0)
+
+    def _in_control(self) -> bool:
+        phases = {n: self.reported.get(f"sapave/{n}", {}) for n in ("head", "arm")}
+        free = all(p.get("phase") == "ACTIVE" and not p["holding"] for p in phases.values())
+        return self.state == "ACTIVE" and free
 
     def send(self, topic: str, chunk: ActionChunk) -> None:
         self._publishers[topic].publish(ros.chunk_to_msg(chunk))
