@@ -21,7 +21,7 @@ from sapave_ros.nodes.operator import OperatorError, session
 from sapave_ros.plan import Options
 from sapave_ros.sim.faults import FaultClient
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def assert_released_and_at_rest(road: Road) -> None:
 
 def stop_by_remote(road: Road) -> Callable[[], None]:
     robot = FaultClient(road.bringup.options.run_dir)
-    robot.inject("remote", buttons=["select"])
+    robot.inject("remote", buttons=["L2", "B"])
     return robot.clear
 
 
