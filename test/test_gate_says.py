@@ -10,7 +10,7 @@ import pytest
 from sapave_ros import g1
 from sapave_ros.core.clearance import WATCHED
 from sapave_ros.core.command import Command, Reason, Verdict
-from sapave_ros.core.gate import Gate, fresh
+from sapave_ros.core.gate import SLOW_EVERY, Gate, fresh
 from sapave_ros.core.limiter import Limits
 from sapave_ros.types import JointState, Mode
 
@@ -371,3 +371,23 @@ def test_every_slowed_command_is_counted() -> None:
     for count in range(1, 10):
         np.testing.assert_array_equal(it.slow(Q, Q), [1.0, 0.5])
         assert it.slowed == count
+
+
+def test_how_much_room_there_is_to_slow_down_in_is_looked_at_now_and_then_and_at_once_after_a_stand() -> None:
+    class Narrowing:
+        looks = 0
+
+        def share(self, position, velocity):
+            self.looks += 1
+            return np.array([1.0, 1.0 / self.looks])
+
+    it = gate(clearance=Narrowing())
+    assert it.slow(Q, Q) is None  # all of it: nothing to slow, nothing to count
+    assert it.slowed == 0
+    shares = [it.slow(Q, Q) for _ in range(SLOW_EVERY * 3 - 1)]
+    seen = [1.0 if share is None else share[1] for share in shares]
+    assert seen == [1.0] * (SLOW_EVERY - 1) + [1 / 2] * SLOW_EVERY + [1 / 3] * SLOW_EVERY
+    assert it.slowed == 2 * SLOW_EVERY
+    assert it.slow(Q, Q)[1] == 1 / 4  # type: ignore[index]
+    assert it.slow(Q, STILL) is None
+    assert it.slow(Q, Q)[1] == 1 / 5  # type: ignore[index]

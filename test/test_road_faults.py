@@ -20,7 +20,7 @@ from sapave_ros.nodes.operator import session
 from sapave_ros.plan import Options, environment, plan
 from sapave_ros.types import ActionChunk
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(240)]
 
 STEPS, DT_S = 60, 0.1  # far longer than any of this takes; the limits end it otherwise
 ELBOWS = ("left_elbow_joint", "right_elbow_joint")
