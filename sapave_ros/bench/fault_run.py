@@ -55,15 +55,17 @@ class Runner:
 
     def __init__(self, rig: Rig, say: Callable[[str], None]) -> None:
         self._rig, self._say = rig, say
-        self._running = False
+        self._running = self._started = False
 
     def run(self, row: Row) -> tuple[Seen, Records | None]:
-        """Tries one row. What goes wrong with the graph is in the result."""
+        """Tries one row. What goes wrong with the graph is in the result. RigError where no graph starts at all."""
         for _ in range(TRIES):
             seen, records = self._once(row)
             if not seen.trouble:
                 break
             self._say(f"{row.name}: {seen.trouble}")
+        if seen.trouble and not self._started:
+            raise RigError(seen.trouble)
         return seen, records
 
     def _once(self, row: Row) -> tuple[Seen, Records | None]:
@@ -95,6 +97,7 @@ class Runner:
             self._say("the graph starts")
             self._running = True
             rig.start(row.by_command)
+            self._started = True
         rig.arm()
         row.start(rig)
 
