@@ -29,7 +29,7 @@ CLEARANCE = Clearance.from_urdf()
 # What must never be exceeded, said independently of the gate.
 PERMIT_S, STATE_S, EARLY_S = 0.1, 0.05, 0.1  # oldest word, oldest measurement, furthest future [s]
 AUTHORITY_PER_S = 4.0
-TORQUE_SHARE, TORQUE_PER_S = 0.8, 100.0
+TORQUE_SHARE, TORQUE_PER_S = 0.8, 300.0
 OVER = 1.02 + 1e-9
 CLEAR_M = -0.001
 

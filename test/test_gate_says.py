@@ -19,6 +19,8 @@ Q = np.array([0.1, 0.2])
 STILL = np.zeros(2)
 GOOD = Command(Q, STILL, STILL)
 STEP = 12.0 * DT**2  # of full acceleration
+LIMITS = replace(Limits.of(g1.HEAD), acceleration=np.full(2, 12.0), jerk=np.full(2, 240.0))
+"""Of a neck that these numbers are worked out for."""
 
 
 def state(q=Q, at_s: float = 0.0) -> JointState:
@@ -26,7 +28,7 @@ def state(q=Q, at_s: float = 0.0) -> JointState:
 
 
 def gate(q=Q, weight: float = 1.0, **how) -> Gate:
-    result = Gate(Limits.of(g1.HEAD), DT, **how)
+    result = Gate(LIMITS, DT, **how)
     result.start(np.array(q, dtype=float), weight)
     return result
 
@@ -273,7 +275,7 @@ def test_a_new_start_knows_nothing_of_the_time_before() -> None:
 
 def test_after_the_permission_a_stop_has_its_time_and_not_more() -> None:
     """A joint that goes on at an even speed is stopped 0.05 s after the time of a full stop."""
-    limits = Limits.of(g1.HEAD)
+    limits = LIMITS
     for late, refused in ((-0.002, False), (0.002, True)):
         it, q = gate(), Q.copy()
         for i in range(20):
@@ -297,7 +299,7 @@ def test_creeping_is_motion() -> None:
 
 @pytest.mark.parametrize("bad", [np.array([0.1]), np.array([0.1, np.nan]), np.array(["a", "b"]), None])
 def test_it_starts_from_positions_that_make_sense_or_not_at_all(bad) -> None:
-    it = Gate(Limits.of(g1.HEAD), DT)
+    it = Gate(LIMITS, DT)
     with pytest.raises(ValueError, match="expected 2 finite positions"):
         it.start(bad)
     with pytest.raises(RuntimeError, match="the gate has not been started from a measured position"):
@@ -305,7 +307,7 @@ def test_it_starts_from_positions_that_make_sense_or_not_at_all(bad) -> None:
 
 
 def test_it_starts_without_weight_and_with_all_stiffness() -> None:
-    it = Gate(Limits.of(g1.HEAD), DT)
+    it = Gate(LIMITS, DT)
     it.start(Q)
     assert it.previous is not None
     assert (it.previous.weight, it.previous.stiffness) == (0.0, 1.0)
@@ -315,7 +317,7 @@ def test_it_starts_without_weight_and_with_all_stiffness() -> None:
 
 def test_the_brake_says_its_own_speed_and_keeps_the_torque() -> None:
     it, q = gate(), Q.copy()
-    it.limits = replace(it.limits, effort=np.array([5.0, 5.0]))
+    it.limits = replace(it.limits, effort=np.array([10.0, 10.0]))
     for i in range(5):
         q = q + [0.0, 0.5 * STEP * (i + 1)]
         wanted = Command(q, np.array([0.0, 0.06 * (i + 1)]), np.array([0.5, -0.5]))
@@ -333,8 +335,8 @@ def test_the_brake_says_its_own_speed_and_keeps_the_torque() -> None:
 
 def test_a_torque_grows_by_its_rate_and_falls_at_once() -> None:
     it = gate()
-    it.limits = replace(it.limits, effort=np.array([5.0, 5.0]))
-    expected = [1.0, 2.0, 3.0, 4.0, 4.0]
+    it.limits = replace(it.limits, effort=np.array([10.0, 10.0]))
+    expected = [3.0, 6.0, 8.0, 8.0]
     for i, value in enumerate(expected):
         wanted = replace(GOOD, torques=np.array([9.0, -9.0]))
         verdict = it.check(wanted, i * DT, state(at_s=i * DT), Mode.MOVE, 0.0)

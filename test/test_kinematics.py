@@ -303,3 +303,23 @@ def test_a_robot_without_this_neck_is_refused(tmp_path):
     path.write_text(swapped.replace('"x"', '"head_pitch_joint"'))
     with pytest.raises(ModelError, match="head_pitch_joint"):
         Kinematics.from_urdf(path)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_arm_inertia_is_mujocos_mass_matrix(kinematics, model, seed):
+    """Of both arms, at any pose, with nothing else moving; the URDF knows no rotors."""
+    positions = random_pose(kinematics, seed) | OPEN_HANDS
+    data = mujoco_data(kinematics, model, positions)
+    dofs = [int(model.joint(name).dofadr[0]) for name in g1.ARMS.names]
+    expected = np.empty((len(dofs), model.nv))
+    for row, dof in zip(expected, dofs, strict=True):
+        mujoco.mj_mulM(model, data, row, np.eye(model.nv)[dof])
+    rotors = np.eye(len(g1.ARMS)) * g1.ARM_ROTOR_INERTIA_KG_M2
+    found = kinematics.arm_inertia(motor_pose(positions))
+    np.testing.assert_allclose(found - rotors, expected[:, dofs], atol=1e-9)
+
+
+@pytest.mark.parametrize("positions", [np.zeros(14), np.full(29, np.nan)])
+def test_arm_inertia_refuses_what_is_no_measurement(kinematics, positions):
+    with pytest.raises(ValueError, match="positions"):
+        kinematics.arm_inertia(positions)

@@ -1,4 +1,4 @@
-"""Arms and hands as one group: what the body and hand states say, and what gravity asks for."""
+"""Arms and hands as one group: what the body and hand states say, and what gravity and inertia ask for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HANDS_EXTRA_AGE_S = 0.15
 
 SLOWLY_EVERY = 4
 """Ticks between two looks at what changes slowly: 62 Hz. Gravity changes by less than 0.3 N m in between at full
-speed; whether this is a body that may be taken is looked at in every tick until it is taken."""
+speed, inertia by less than a tenth; whether this is a body that may be taken is looked at in every tick until it is taken."""
 
 HANDS_EVERY = 3
 """Ticks between two hand commands: 83 Hz; the hands' own service runs at 100."""
@@ -56,7 +56,10 @@ def body_fault(body: BodyState) -> str:
 
 
 class ArmController:
-    """`JointController` of the 26 joints, with gains and gravity feed-forward for the 14 body motors.
+    """`JointController` of the 26 joints, with gains and feed-forward for the 14 body motors.
+
+    The feed-forward is what gravity and the commanded acceleration ask for. Without the latter an arm lags behind every
+    change of speed by the spring that its position loop is, and swings for a quarter of a second after it has stopped.
 
     policy_rate, shadow: as in `JointController`.
 
@@ -88,6 +91,7 @@ class ArmController:
         self.measured: JointState | None = None
         self._kinematics = kinematics
         self._torques = np.zeros(len(g1.OTHER))
+        self._inertia = np.zeros((len(g1.OTHER), len(g1.OTHER)))
         self._tick = 0
 
     def tick(
@@ -103,13 +107,13 @@ class ArmController:
         if body is not None and (slowly or self.controller.phase in (Phase.IDLE, Phase.ENGAGING)):
             self.fault = body_fault(body)
         if body is not None and slowly:
-            self._torques[:_N] = self._gravity(body)
+            self._weigh(body)
             self.findings = self._judged(body, monotonic_s)
             if Fault.FALLING in self.findings:
                 self.controller.give_up()
         self.measured = measured_joints(body, hands)
         usable = self.measured if not self.fault else None
-        command = self.controller.tick(now_s, monotonic_s, usable, permit, self._torques)
+        command = self.controller.tick(now_s, monotonic_s, usable, permit, self._torques, self._inertia)
         self._tick += 1
         if command is None:
             return None
@@ -133,13 +137,14 @@ class ArmController:
             findings[Fault.BODY_UNKNOWN] = self.fault
         return findings
 
-    def _gravity(self, body: BodyState) -> Floats:
-        """Torques (14,) [N m] that hold the commanded pose; the newest known where the body's state makes no sense."""
+    def _weigh(self, body: BodyState) -> None:
+        """What holds and what accelerates the commanded pose; as it was where the body's state makes no sense."""
         norm = math.sqrt(float(body.imu_quaternion @ body.imu_quaternion))
         if not (np.isfinite(body.positions).all() and abs(norm - 1.0) < 0.01):
-            return self._torques[:_N]
+            return
         q = body.positions.copy()
         previous = self.controller.gate.previous
         if previous is not None:  # of the command, not the measurement: no loop through the sensors
             q[_MOTORS] = previous.positions[:_N]
-        return self._kinematics.gravity_torques(q, gravity_in_pelvis(body.imu_quaternion))
+        self._torques[:_N] = self._kinematics.gravity_torques(q, gravity_in_pelvis(body.imu_quaternion))
+        self._inertia[:_N, :_N] = self._kinematics.arm_inertia(q)

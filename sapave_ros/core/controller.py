@@ -216,11 +216,13 @@ class JointController:
         measured: JointState | None,
         permit: Permit | None,
         torques: Floats | None = None,
+        inertia: Floats | None = None,
     ) -> Command | None:
         """The command to write in this tick, or None where nothing is to be written.
 
         now_s: ROS time. monotonic_s: the clock of `received_s`. torques: (n,) feed-forward [N m] of full
-        authority; scaled down with weight and stiffness.
+        authority; scaled down with weight and stiffness. inertia: (n, n) [kg m^2] that the commanded acceleration has
+        to overcome; its torques are added.
 
         In shadow, the joints stay where somebody else has them. The gate then sees joints that follow every
         command, and each chunk begins at the measured pose instead of the commanded one: what is computed is the
@@ -250,6 +252,8 @@ class JointController:
             position = self.limiter.track(*reference, share)
         authority = self.weight * self.stiffness
         feed_forward = np.zeros(len(self.group)) if torques is None else torques * authority
+        if inertia is not None:
+            feed_forward = feed_forward + inertia @ self.limiter.acceleration * authority
         wanted = Command(position, self.limiter.velocity, feed_forward, self.weight, self.stiffness)
         verdict = self.gate.check(wanted, monotonic_s, measured, mode, permit_age_s)
         if verdict.reason is not None:

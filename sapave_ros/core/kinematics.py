@@ -1,4 +1,4 @@
-"""Where every link is, and what it costs the arms to stay there: forward kinematics and gravity from the URDF.
+"""Where every link is, and what it costs the arms to stay there or to speed up: kinematics, gravity and inertia.
 
 `a_in_b` is the pose of frame a seen from frame b: a (4, 4) homogeneous matrix that takes points given in
 a to points given in b.
@@ -23,14 +23,14 @@ STANDARD_GRAVITY = 9.80665  # [m/s^2]
 
 @dataclass(frozen=True)
 class _ArmChain:
-    """Both arms side by side (first axis: left, right), seven joints each, for `Kinematics.gravity_torques`."""
+    """Both arms side by side (first axis: left, right), seven joints each, for torques."""
 
     motors: np.ndarray  # (2, 7) index in motor order
     axes: Floats  # (2, 7, 3) in the child's frame
     constant: Floats  # (2, 7, 4, 4), as in urdf.Joint
     sine: Floats
     cosine: Floats
-    moments: Floats  # (2, 7, 4): mass * com [kg m] and mass [kg] of all that is rigid with the joint's child
+    inertias: Floats  # (2, 7, 4, 4): pseudo-inertia of all that is rigid with the joint's child, see `urdf.read`
 
 
 class Kinematics:
@@ -39,11 +39,11 @@ class Kinematics:
     joint_names: movable joints that need a position; joints coupled to another (mimic) follow it.
     """
 
-    def __init__(self, joints: Iterable[urdf.Joint], moments: Mapping[str, Floats]):
-        """joints: of one tree, in any order. moments: by link, (4,): mass * com [kg m] in the link, mass [kg]."""
+    def __init__(self, joints: Iterable[urdf.Joint], inertias: Mapping[str, Floats]):
+        """joints: of one tree, in any order. inertias: by link, pseudo-inertia (4, 4) as of `urdf.read`."""
         self._joints = {j.name: j for j in joints}
         self._above = {j.child: j for j in self._joints.values()}
-        self._moments = dict(moments)
+        self._inertias = dict(inertias)
         roots = sorted({j.parent for j in self._joints.values()} - self._above.keys())
         if len(roots) != 1:
             raise urdf.ModelError(f"the links must form one tree with one root; roots are {roots}")
@@ -113,16 +113,50 @@ class Kinematics:
         x, y, z = gravity_in_link
         cross_gravity = np.array([[0, z, -y], [-z, 0, x], [y, -x, 0]])  # v -> v x gravity, in the torso
 
-        arms = self._arms
-        angle = q[arms.motors][:, :, None, None]
-        in_torso = arms.constant + np.sin(angle) * arms.sine + np.cos(angle) * arms.cosine  # (2, 7, 4, 4)
-        for i in range(1, in_torso.shape[1]):
-            in_torso[:, i] = in_torso[:, i - 1] @ in_torso[:, i]
-        moments = (in_torso @ arms.moments[..., None])[..., 0]  # (2, 7, 4)
+        in_torso, axes = self._arms_in_torso(q)
+        moments = (in_torso @ self._arms.inertias[..., 3, None])[..., 0]  # (2, 7, 4)
         carried = moments[:, ::-1].cumsum(axis=1)[:, ::-1]  # of the joint's child and all beyond it
         lever = carried[..., :3] - carried[..., 3:] * in_torso[..., :3, 3]  # (2, 7, 3) [kg m] from the joint
-        axes = (in_torso[..., :3, :3] @ arms.axes[..., None])[..., 0]
         return -(axes * (lever @ cross_gravity.T)).sum(axis=-1).ravel()
+
+    def arm_inertia(self, positions: Floats) -> Floats:
+        """Inertia (14, 14) [kg m^2] of the arms in `g1.ARMS` order, rotors included: torques for an acceleration.
+
+        positions: (29,) [rad] in motor order, as in LowState_; the hands count as open, the torso as at rest. Entry
+        i j is the trace of A_i S A_j^T, where A is the unit twist of a joint as a matrix and S the pseudo-inertia of all
+        that both joints carry: the composite-rigid-body method (Featherstone 2008) in pseudo-inertias. Raises ValueError
+        for another shape or values that are not finite.
+        """
+        q = np.asarray(positions, dtype=np.float64)
+        if q.shape != (g1.NUM_MOTORS,) or not np.isfinite(q).all():
+            raise ValueError(f"positions must be {g1.NUM_MOTORS} finite angles [rad], got {positions!r}")
+        in_torso, axes = self._arms_in_torso(q)
+        moved = in_torso @ self._arms.inertias @ in_torso.swapaxes(-1, -2)
+        carried = moved[:, ::-1].cumsum(axis=1)[:, ::-1]  # (2, 7, 4, 4)
+        twists = np.zeros_like(in_torso)
+        x, y, z = np.moveaxis(axes, -1, 0)
+        twists[..., 0, 1], twists[..., 1, 0] = -z, z
+        twists[..., 0, 2], twists[..., 2, 0] = y, -y
+        twists[..., 1, 2], twists[..., 2, 1] = -x, x
+        twists[..., :3, 3] = -(twists[..., :3, :3] @ in_torso[..., :3, 3, None])[..., 0]
+        weighted = twists @ carried  # (2, 7, 4, 4), of the joint that carries less
+        below = np.einsum("aiuv,ajuv->aij", weighted, twists)  # right where i is not above j
+        upper = np.triu(below.swapaxes(1, 2), 1)
+        inertia = np.zeros((len(g1.ARMS), len(g1.ARMS)))
+        for side, block in enumerate(np.tril(below) + upper):
+            own = slice(7 * side, 7 * side + 7)
+            inertia[own, own] = block
+        inertia[np.diag_indices(len(inertia))] += g1.ARM_ROTOR_INERTIA_KG_M2
+        return inertia
+
+    def _arms_in_torso(self, q: Floats) -> tuple[Floats, Floats]:
+        """Poses (2, 7, 4, 4) and axes (2, 7, 3) of the arms' joints in the torso. q: (29,) [rad] in motor order."""
+        arms = self._arms
+        angle = q[arms.motors][:, :, None, None]
+        in_torso = arms.constant + np.sin(angle) * arms.sine + np.cos(angle) * arms.cosine
+        for i in range(1, in_torso.shape[1]):
+            in_torso[:, i] = in_torso[:, i - 1] @ in_torso[:, i]
+        return in_torso, (in_torso[..., :3, :3] @ arms.axes[..., None])[..., 0]
 
     def _path(self, link: str) -> tuple[urdf.Joint, ...]:
         """Joints from the root to the link."""
@@ -183,17 +217,17 @@ class Kinematics:
             constant=np.array([[j.constant for j in arm] for arm in arms]),
             sine=np.array([[j.sine for j in arm] for arm in arms]),
             cosine=np.array([[j.cosine for j in arm] for arm in arms]),
-            moments=np.array([[self._rigid_moment(j.child) for j in arm] for arm in arms]),
+            inertias=np.array([[self._rigid_inertia(j.child) for j in arm] for arm in arms]),
         )
 
-    def _rigid_moment(self, link: str) -> Floats:
-        """First moment and mass (4,) of the link with all that hangs on it by fixed joints or open fingers."""
+    def _rigid_inertia(self, link: str) -> Floats:
+        """Pseudo-inertia (4, 4) of the link with all that hangs on it by fixed joints or open fingers."""
         open_hands = dict(zip(g1.HANDS.names, g1.HANDS.column("lower"), strict=True))
-        total = self._moments[link].copy()
+        total = self._inertias[link].copy()
         for joint in self._joints.values():
             if joint.parent == link and joint.name not in g1.ARMS.names:
-                position = self._position(joint, open_hands, None) if joint.moves else 0.0
-                total += joint.child_in_parent(position) @ self._rigid_moment(joint.child)
+                transform = joint.child_in_parent(self._position(joint, open_hands, None) if joint.moves else 0.0)
+                total += transform @ self._rigid_inertia(joint.child) @ transform.T
         return total
 
 

@@ -53,21 +53,32 @@ class Joint:
 
 
 def read(path: Path) -> tuple[list[Joint], dict[str, Floats]]:
-    """All joints, and the moment of every link: (4,) mass * com [kg m] in the link, then mass [kg].
+    """All joints, and the pseudo-inertia (4, 4) of every link, in the link.
+
+    It is the mass-weighted mean of p p^T over homogeneous points p: second moments [kg m^2], first moments [kg m] in
+    the last column, mass [kg] in the corner. It moves with the link as T J T^T (Wensing, Kim and Slotine 2018).
 
     Raises ModelError naming the joint whose type is neither fixed nor revolute.
     """
     robot = ElementTree.parse(path).getroot()
-    moments = {link.attrib["name"]: _moment(link) for link in robot.iterfind("link")}
-    return [_read_joint(element) for element in robot.iterfind("joint")], moments
+    inertias = {link.attrib["name"]: _pseudo_inertia(link) for link in robot.iterfind("link")}
+    return [_read_joint(element) for element in robot.iterfind("joint")], inertias
 
 
-def _moment(link: ElementTree.Element) -> Floats:
+def _pseudo_inertia(link: ElementTree.Element) -> Floats:
     inertial = link.find("inertial")
     mass = link.find("inertial/mass")
     if inertial is None or mass is None:  # a frame without substance
-        return np.zeros(4)
-    return float(mass.attrib["value"]) * _origin(inertial)[:, 3]
+        return np.zeros((4, 4))
+    pseudo = np.zeros((4, 4))
+    pseudo[3, 3] = float(mass.attrib["value"])
+    tensor = link.find("inertial/inertia")
+    if tensor is not None:
+        xx, xy, xz, yy, yz, zz = (float(tensor.get(f"i{k}", "0")) for k in ("xx", "xy", "xz", "yy", "yz", "zz"))
+        about_com = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        pseudo[:3, :3] = np.eye(3) * np.trace(about_com) / 2 - about_com
+    origin = _origin(inertial)
+    return np.asarray(origin @ pseudo @ origin.T)
 
 
 def _vector(text: str) -> Floats:

@@ -35,7 +35,7 @@ GROUP_TARGET = 2
 GROUP_HIDDEN = 5
 
 # Rotor inertia seen through the gear [kg m^2], friction [N m] and damping [N m s/rad]: Unitree's MuJoCo model.
-_ARMATURE, _FRICTION, _WRIST_FRICTION, _DAMPING = 0.01, 0.2, 0.1, 0.05
+_ARMATURE, _FRICTION, _WRIST_FRICTION, _DAMPING = g1.ARM_ROTOR_INERTIA_KG_M2, 0.2, 0.1, 0.05
 # XL330-M288: 0.52 N m at stall and 10.8 rad/s without load (ROBOTIS e-Manual). Stiffness and damping of the
 # position loop give a lag of about 40 ms behind a steady motion, the friction holds the head without torque.
 NECK_STALL_NM = 0.52
