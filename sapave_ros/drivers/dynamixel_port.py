@@ -16,7 +16,6 @@ from dynamixel_sdk import COMM_SUCCESS, PacketHandler, PortHandler
 BAUD_RATES = (9600, 57600, 115200, 1_000_000, 2_000_000, 3_000_000, 4_000_000)
 _READ_SLICE_S = 0.002
 _BABBLE_MS = 50.0
-_DRAIN_S = 0.05
 _PING, _READ, _SYNC_READ = 0x01, 0x02, 0x82
 _HARMLESS = frozenset((_PING, _READ, _SYNC_READ))
 _INSTRUCTION_AT = 7
@@ -90,7 +89,7 @@ class SerialBus:
     def __init__(self, port: str, baud_rate: int, response_timeout_s: float, read_only: bool = False) -> None:
         self.name, self._baud_rate = port, baud_rate
         self._port = _Port(port, response_timeout_s, read_only)
-        self._unsettled = False
+        self.unsettled = False
         if not os.path.exists(port):
             there = sorted(glob.glob("/dev/serial/by-id/*") or glob.glob("/dev/ttyUSB*") + glob.glob("/dev/ttyACM*"))
             raise ServoBusError(
@@ -106,17 +105,15 @@ class SerialBus:
     def transaction(self) -> Iterator[_Port]:
         """The port for one exchange; a port that has gone becomes a ServoBusError.
 
-        After an exchange that ended in a ServoTimeout the next one waits for a quiet line first: an answer that
-        comes late must not be taken for that to a later question.
+        After an exchange that ended in a ServoTimeout the bus is `unsettled`, until somebody finds it in order: the
+        missing answer may come yet, and must not be taken for that to a later question.
         """
         if not self._port.is_open:
             raise ServoBusError(f"port: {self.name} is closed")
         try:
-            if self._unsettled:
-                self._drain()
             yield self._port
         except ServoTimeout:
-            self._unsettled = True
+            self.unsettled = True
             raise
         except (OSError, termios.error, TypeError) as error:  # TypeError: pyserial, when the device vanishes in a read
             raise ServoBusError(f"port: {self.name}: the servo bus has gone: {error}") from error
@@ -143,12 +140,6 @@ class SerialBus:
     def close(self) -> None:
         if self._port.is_open:
             self._port.closePort()
-
-    def _drain(self) -> None:
-        end_s = time.monotonic() + _DRAIN_S
-        while time.monotonic() < end_s and self._port.ser.read(256):
-            pass
-        self._unsettled = False
 
 
 def _why_not_open(port: str, error: BaseException) -> str:

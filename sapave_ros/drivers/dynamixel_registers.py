@@ -12,10 +12,17 @@ from sapave_ros.drivers.dynamixel_port import SerialBus, ServoBusError, ServoFau
 _ID, _LENGTH, _ERROR, _DATA = 4, 5, 8, 9
 """Where these stand in a status packet of Protocol 2.0."""
 
+_SIZES = range(20, 60)
+"""Of the questions that settle the bus [bytes]: none that is asked otherwise, and each only once in a while."""
+
 
 class Registers:
     """Reads and writes. ids: who takes part in the exchanges with all. alerts: by id, whether the last answer to one of
     these told of a hardware error.
+
+    An answer does not say what it answers: on a slow line, one to a question that was given up comes in time for the
+    next one, and tells where the joint was. So after a timeout comes a question whose answer has a size of its own.
+    Answers keep their order, so once that one is there, no older one is under way; while it is not, nothing is believed.
 
     Raises ServoTimeout where no whole answer comes, ServoFault where a servo refuses, ServoBusError without a bus.
     """
@@ -24,6 +31,22 @@ class Registers:
         self.alerts = dict.fromkeys(ids, False)
         self._bus, self._ids, self._timeout_ms = bus, list(ids), response_timeout_s * 1e3
         self._packets = PacketHandler(2.0)
+        self._size = 0
+
+    def _settle(self) -> None:
+        """Nothing, where all earlier answers are in; ServoTimeout where they are not."""
+        if not self._bus.unsettled:
+            return
+        servo_id, size = self._ids[0], _SIZES[self._size]
+        self._size = (self._size + 1) % len(_SIZES)
+        with self._bus.transaction() as port:
+            data, error = b"", 0
+            result = self._packets.readTx(port, servo_id, 0, size)
+            if result == COMM_SUCCESS:
+                data, result, error = self._answer(port, servo_id, size)
+            self._check(servo_id, 0, result, error)
+            self._check_size(servo_id, 0, len(data), size)
+        self._bus.unsettled = False
 
     def ping(self, servo_id: int) -> int | None:
         """Its model number, None if it does not answer."""
@@ -37,6 +60,7 @@ class Registers:
 
     def block(self, servo_id: int, address: int, size: int) -> bytes:
         """`size` bytes from `address` on."""
+        self._settle()
         with self._bus.transaction() as port:
             data, error = b"", 0
             result = self._packets.readTx(port, servo_id, address, size)
@@ -48,6 +72,7 @@ class Registers:
 
     def write(self, servo_id: int, address: int, size: int, value: int) -> None:
         """Set a register, and hear that it was."""
+        self._settle()
         with self._bus.transaction() as port:
             data = list(value.to_bytes(size, "little"))
             result, error = self._packets.writeTxRx(port, servo_id, address, size, data)
@@ -55,6 +80,7 @@ class Registers:
 
     def reboot(self, servo_id: int) -> None:
         """Start a servo anew."""
+        self._settle()
         with self._bus.transaction() as port:
             result, error = self._packets.reboot(port, servo_id)
             self._check(servo_id, 0, result, error)
@@ -66,6 +92,7 @@ class Registers:
         does not undo byte stuffing, so a current of -1 beside a velocity of -3 would shift all that follows.
         """
         rows = []
+        self._settle()
         with self._bus.transaction() as port:
             result = self._packets.syncReadTx(port, address, size, self._ids, len(self._ids), False)
             for servo_id in self._ids:
@@ -92,8 +119,8 @@ class Registers:
     def _answer(self, port: PortHandler, servo_id: int, size: int) -> tuple[bytes, int, int]:
         """The answer of a servo to a read of `size` bytes: data, result, error.
 
-        An answer does not say what it answers. One of another size answers a question that was given up, and came
-        late; the SDK's own reader takes the beginning of it for a register that it is not.
+        One of another size answers a question that was given up, and came late; the SDK's own reader takes the
+        beginning of it for a register that it is not.
         """
         while True:
             packet, result = self._packets.rxPacket(port, False)
