@@ -193,12 +193,14 @@ class SecondWatchdog:
     final: ClassVar[bool] = False
 
     def begin(self, rig: Rig) -> float:
-        begun_s = time.monotonic()
+        begun_s, counted = time.monotonic(), rig.permits[-1].sequence
         process = rig.spawn(next(start.argv for start in plan(rig.options) if start.name == "watchdog"))
         rig.later(lambda: _end(process))
 
         def first() -> float | None:
-            return next((p.sent_s for p in rig.permits if p.sent_s > begun_s and p.sequence < 5), None)
+            """When it began to send; this process heard of it some permits later."""
+            heard = next((p for p in rig.permits if p.sent_s > begun_s and p.sequence < counted), None)
+            return None if heard is None else heard.sent_s - (heard.sequence - 1) / graph.PERMIT_HZ
 
         rig.until(lambda: first() is not None, "the first permit of the second watchdog")
         return first() or begun_s

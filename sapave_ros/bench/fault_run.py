@@ -47,6 +47,9 @@ tenth of a second."""
 GOES_ON_S = 2.0
 """What resumes by itself does so within its time in the table and this [s]."""
 
+UNDER_WAY_S = 0.3
+"""Motion that has just begun is far enough by then to be told from settling [s]."""
+
 Records = tuple[Motors, Wire]
 
 
@@ -126,6 +129,7 @@ class Runner:
         if row.goes_on:
             rig.spin(STAYS_S)
             rig.operator.wait(lambda: rig.state in (row.after or row.states) and rig.under_way(), self._patience_s(row))
+            rig.spin(UNDER_WAY_S)
         else:
             rig.spin(STAYS_S)
         motors, wire = rig.motors(), rig.wire()

@@ -55,6 +55,9 @@ _DAMPED_S = _CONFIG.damp_s + _RELEASED_S
 _HANDED_BACK_S = SETTLE_S + RELEASE_S + 0.3
 """The same where the SDK process does it by itself."""
 
+_DISCOVERY_S = 1.0
+"""Until a new program on the network is heard by those that run already; nobody promises that."""
+
 ELBOW = "left_elbow_joint"
 _SLOW_HZ = 5.0
 
@@ -77,10 +80,10 @@ def _stopped(name: str, action: object, fault: Fault, noticed_s: float, **other:
     return Row(name, action, ("ESTOP",), (fault,), noticed_s, **fields)  # type: ignore[arg-type]
 
 
-def _policy(kind: str, name: str, fault: Fault, noticed_s: float, **other: object) -> Row:
-    """What a broken policy sends, while it is told to act."""
+def _policy(kind: str, name: str, fault: Fault, noticed_s: float, *faults: Fault, **other: object) -> Row:
+    """What a broken policy sends, while it is told to act. faults: others that may be the first to be seen."""
     fields = {"start": starts.in_place_of_the_policy} | other
-    return Row(f"policy: {name}", Chunks(kind), ("HOLD",), (fault,), noticed_s, **fields)  # type: ignore[arg-type]
+    return Row(f"policy: {name}", Chunks(kind), ("HOLD",), (fault, *faults), noticed_s, **fields)  # type: ignore[arg-type]
 
 
 def _motor(name: str, fault: str, arguments: dict[str, object], finding: Fault, **other: object) -> Row:
@@ -190,7 +193,7 @@ POLICY = (
     _policy("NaN", "NaN", Fault.CHUNKS_REFUSED, _REFUSED_S),
     _policy("huge", "huge steps", Fault.CHUNKS_REFUSED, _REFUSED_S),
     _policy("other joints", "another's joints", Fault.CHUNKS_REFUSED, _REFUSED_S),
-    _policy("old", "stamps 10 s old", Fault.CHUNKS_REFUSED, _REFUSED_S),
+    _policy("old", "stamps 10 s old", Fault.CHUNKS_REFUSED, _REFUSED_S, Fault.CHUNKS_LATE),
     _policy("ahead", "stamps 1 s ahead", Fault.CHUNKS_REFUSED, _REFUSED_S),
     _policy(
         "late",
@@ -282,9 +285,11 @@ OTHERS = (
         reported(0.05),
         arms=Arms.THEIRS,
         ends=frozenset({"head"}),
+        free=g1.ARMS.names,
+        watch_s=2.0,  # until we have let go: then the stranger has the arms alone, and what he does shakes the head
     ),
     _stopped("second writer on rt/inspire/cmd", SecondWriter("rt/inspire/cmd"), Fault.SECOND_WRITER, reported(0.05)),
-    _held("second watchdog", SecondWatchdog(), Fault.SECOND_PERMIT, reported()),  # type: ignore[arg-type]
+    _held("second watchdog", SecondWatchdog(), Fault.SECOND_PERMIT, _DISCOVERY_S + reported()),  # type: ignore[arg-type]
     Row(
         "processor starved for 2 s",
         Starve(programs=4, for_s=2.0),

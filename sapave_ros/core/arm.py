@@ -20,7 +20,8 @@ HANDS_EXTRA_AGE_S = 0.15
 
 SLOWLY_EVERY = 4
 """Ticks between two looks at what changes slowly: 62 Hz. Gravity changes by less than 0.3 N m in between at full
-speed, inertia by less than a tenth; whether this is a body that may be taken is looked at in every tick until it is taken."""
+speed, inertia by less than a tenth; whether this is a body that may be taken is looked at in every tick until it is
+taken."""
 
 HANDS_EVERY = 3
 """Ticks between two hand commands: 83 Hz; the hands' own service runs at 100."""

@@ -123,9 +123,9 @@ class Kinematics:
         """Inertia (14, 14) [kg m^2] of the arms in `g1.ARMS` order, rotors included: torques for an acceleration.
 
         positions: (29,) [rad] in motor order, as in LowState_; the hands count as open, the torso as at rest. Entry
-        i j is the trace of A_i S A_j^T, where A is the unit twist of a joint as a matrix and S the pseudo-inertia of all
-        that both joints carry: the composite-rigid-body method (Featherstone 2008) in pseudo-inertias. Raises ValueError
-        for another shape or values that are not finite.
+        i j is the trace of A_i S A_j^T, where A is the unit twist of a joint as a matrix and S the pseudo-inertia of
+        all that both joints carry: the composite-rigid-body method (Featherstone 2008) in pseudo-inertias. Raises
+        ValueError for another shape or values that are not finite.
         """
         q = np.asarray(positions, dtype=np.float64)
         if q.shape != (g1.NUM_MOTORS,) or not np.isfinite(q).all():

@@ -22,7 +22,7 @@ class Registers:
 
     An answer does not say what it answers: on a slow line, one to a question that was given up comes in time for the
     next one, and tells where the joint was. So after a timeout comes a question whose answer has a size of its own.
-    Answers keep their order, so once that one is there, no older one is under way; while it is not, nothing is believed.
+    Answers keep their order: once that one is there, no older one is under way; while it is not, nothing is believed.
 
     Raises ServoTimeout where no whole answer comes, ServoFault where a servo refuses, ServoBusError without a bus.
     """

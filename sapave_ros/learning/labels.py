@@ -16,7 +16,7 @@ from sapave_ros.types import Floats
 
 LOOK_SPEED_RAD_S = 1.2
 LOOK_TIME_S = 0.2
-"""The last part of a turn decays with this time constant; its deceleration, 6 rad/s^2, is a third of the neck's limit."""
+"""The last part of a turn decays with this time constant: 6 rad/s^2 of deceleration, a third of the neck's limit."""
 
 SEARCH_SPEED_RAD_S = 1.2
 SEARCH_CENTRE_RAD = np.array([0.0, 0.44])
