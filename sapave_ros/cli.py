@@ -27,6 +27,7 @@ _BENCHES = {
     "look": ("sapave_ros.bench.look", "closed-loop success of looking, in lockstep, on unseen scenes"),
     "latency": ("sapave_ros.bench.latency", "rates, latencies and CPU of the real processes"),
     "takeover": ("sapave_ros.bench.takeover", "how smooth it is when a person takes over by joystick"),
+    "shadow": ("sapave_ros.bench.shadow", "what a graph in shadow mode sends to the actuators, counted by the robot"),
     "tick": ("sapave_ros.bench.tick", "cost of one 250 Hz tick, ours against plain SDK calls"),
     "faults": ("sapave_ros.bench.faults", "breaks the running system and measures what the motors do"),
 }

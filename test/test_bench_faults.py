@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sapave_ros import g1, graph
-from sapave_ros.bench import fault_judge, fault_measure, fault_motion, fault_run
+from sapave_ros.bench import fault_judge, fault_measure, fault_motion, fault_report, fault_run
 from sapave_ros.bench import fault_starts as starts
 from sapave_ros.bench.fault_actions import Inject, Kill, Stop, StopByTopic
 from sapave_ros.bench.fault_graph import GUARD, SDK
@@ -403,6 +403,16 @@ def test_a_trial_without_motion_or_with_a_simulator_that_stood_still_tells_nothi
 def test_limits_of_a_trial_are_those_of_the_table():
     assert fault_measure.MECHANICAL_RAD_S.shape == (len(JOINTS),)
     assert (JOINTS.column("velocity") < fault_measure.MECHANICAL_RAD_S).all()
+
+
+def test_the_table_for_readers_shows_the_slowest_trial_and_every_failure():
+    quick = as_json(HELD, replace(GOOD, measured=replace(GOOD.measured, head_last_motion_s=0.01)))
+    slow = as_json(HELD, GOOD)
+    failed = as_json(replace(HELD, name="other"), replace(GOOD, reached=("ACTIVE", "")))
+    lines = fault_report.markdown([slow, quick, failed]).splitlines()
+    assert [line.count("|") for line in lines] == [len(fault_report.HEADER) + 1] * 4
+    assert fault_report.markdown([slow]).splitlines()[2] == lines[2]
+    assert "state ACTIVE" in lines[3]
 
 
 # -- for real ------------------------------------------------------------------------------------

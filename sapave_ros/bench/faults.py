@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sapave_ros.bench.fault_judge import Seen, ends_s, problems
+from sapave_ros.bench.fault_report import markdown
 from sapave_ros.bench.fault_rows import Arms, Row
 from sapave_ros.bench.fault_table import ROWS
 from sapave_ros.cli import json_argument
@@ -124,6 +125,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="name the rows and do nothing")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="try every row so often")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="one picture a row: speeds and authority over time")
+    parser.add_argument("--table", type=Path, metavar="F", help="also write a Markdown table to this file")
     parser.add_argument("--ros-domain", type=int, default=63)
     parser.add_argument("--dds-domain", type=int, default=64)
     parser.add_argument("--run-dir", type=Path, default=Path(), help="where sockets, rings and logs are kept")
@@ -149,6 +151,8 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.json:
         args.json.write_text(json.dumps({"rows": report, "failed": failed}, indent=1))
+    if args.table:
+        args.table.write_text(markdown(report))
     return 1 if failed else 0
 
 
