@@ -87,8 +87,12 @@ def count(options: Options, operator: Operator, rig: Rig, seconds: float) -> Cou
         commands = _Commands(operator)
         rig.player.begin(rig.head_at(), head=False)
         begun_s = time.monotonic()
-        while time.monotonic() < begun_s + seconds:
-            rig.spin(2.0)
+        while time.monotonic() < begun_s + seconds or (
+            commands.farthest_rad < MOVED_RAD and time.monotonic() < begun_s + seconds + PATIENCE_S
+        ):
+            if rig.state != "ACTIVE":  # a busy machine made it hold
+                operator.arm(PATIENCE_S)
+            rig.spin(1.0)
             rig.instruct()
         motors = rig.motors()
     finally:
