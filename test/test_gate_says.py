@@ -10,7 +10,7 @@ import pytest
 from sapave_ros import g1
 from sapave_ros.core.clearance import WATCHED
 from sapave_ros.core.command import Command, Reason, Verdict
-from sapave_ros.core.gate import SLOW_EVERY, Gate, fresh
+from sapave_ros.core.gate import MAX_RAMP_PER_S, SLOW_EVERY, Gate, fresh
 from sapave_ros.core.limiter import Limits
 from sapave_ros.types import JointState, Mode
 
@@ -304,6 +304,18 @@ def test_it_starts_from_positions_that_make_sense_or_not_at_all(bad) -> None:
         it.start(bad)
     with pytest.raises(RuntimeError, match="the gate has not been started from a measured position"):
         it.check(GOOD, 0.0, state(), Mode.MOVE, 0.0)
+
+
+def test_authority_may_be_given_up_to_the_last_step_and_have_its_whole_ramp() -> None:
+    """Also where the rest of the command is refused: arms that kept a hundredth of the weight would never be free."""
+    whole = MAX_RAMP_PER_S * DT
+    for before, after in ((whole, 0.0), (0.01, 0.0), (0.0, whole)):
+        verdict = gate(weight=before).check(replace(GOOD, weight=after), 0.0, state(), Mode.MOVE, 0.0)
+        assert (verdict.reason, verdict.command.weight) == (None, after)
+    bad = replace(GOOD, positions=np.full(2, np.nan), weight=0.0)
+    for before in (whole, 0.01):
+        verdict = gate(weight=before).check(bad, 0.0, state(), Mode.MOVE, 0.0)
+        assert verdict.refused and verdict.command.weight == 0.0
 
 
 def test_it_starts_without_weight_and_with_all_stiffness() -> None:
