@@ -158,16 +158,22 @@ def test_readings_of_a_motor_say_what_they_are_told_and_heal(robot):
     robot.inject("motor_temperature", joint=ELBOW, casing=86, winding=121)
     robot.inject("motor_error", joint=ELBOW, bits=0x200)
     robot.inject("motor_voltage", volts=36.5)
+    robot.inject("motor_torque", joint=ELBOW, newton_metres=-24.0)
+    robot.inject("variant", mode_machine=4)
     state = robot.state()
     assert state.intact
     assert state.temperature[MOTOR].tolist() == [86, 121]
     assert state.motor_error[MOTOR] == 0x200
+    assert state.motors[MOTOR, 3] == -24.0
+    assert state.header.tolist() == [0, 4]
     np.testing.assert_allclose(state.voltage[:29], 36.5)
     others = np.arange(29) != MOTOR
     assert (state.temperature[:29][others] == 30).all()
     assert (state.motor_error[:29][others] == 0).all()
     robot.faults.heal()
     healed = robot.state()
+    assert healed.motors[MOTOR, 3] != -24.0
+    assert healed.header.tolist() == [0, 5]
     for field in ("temperature", "motor_error", "voltage", "motor_mode", "remote"):
         fresh = unitree_cdr.LowStateFrame()
         fresh.buffer[72:] = healthy

@@ -96,9 +96,6 @@ NOT_INJECTED = {
     Fault.CLOCK_JUMPED: "would set the clock of the whole machine; test_watchdog drives it",
     Fault.POLICY_INVALID: "what the model itself answers, inside the inference node; test_inference_health drives it",
     Fault.POLICY_SLOW: "a model that hangs inside the inference node; test_inference_health drives it",
-    Fault.BODY_UNKNOWN: "another robot, or one without a position; the simulated one has all joints",
-    Fault.MOTOR_TORQUE: "needs something to push against; test_body_health drives it",
-    Fault.SERVO_HOT: "the simulated servos stay cool; test_head_health drives it",
 }
 """What has no row, and why."""
 

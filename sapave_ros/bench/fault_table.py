@@ -34,7 +34,7 @@ from sapave_ros.bench.fault_rows import (
     stale,
 )
 from sapave_ros.core.arm import HANDS_EXTRA_AGE_S
-from sapave_ros.core.body_health import DROPPED_FOR_S
+from sapave_ros.core.body_health import DROPPED_FOR_S, TORQUE_FOR_S
 from sapave_ros.core.camera_health import DARK_FOR_S, DEPTH_LOST_FOR_S, REPEATS_FOR_S
 from sapave_ros.core.controller import ControllerConfig
 from sapave_ros.core.faults import Fault
@@ -86,8 +86,15 @@ def _policy(kind: str, name: str, fault: Fault, noticed_s: float, *faults: Fault
     return Row(f"policy: {name}", Chunks(kind), ("HOLD",), (fault, *faults), noticed_s, **fields)  # type: ignore[arg-type]
 
 
-def _motor(name: str, fault: str, arguments: dict[str, object], finding: Fault, **other: object) -> Row:
-    return _stopped(f"motor: {name}", Inject(fault, arguments), finding, reported(), **other)
+def _motor(
+    name: str,
+    fault: str,
+    arguments: dict[str, object],
+    finding: Fault,
+    noticed_s: float = reported(),
+    **other: object,
+) -> Row:
+    return _stopped(f"motor: {name}", Inject(fault, arguments), finding, noticed_s, **other)
 
 
 _JOINTS_S = STATE_STALE_AFTER_S + stale(graph.JOINT_STATES)
@@ -133,6 +140,14 @@ ROBOT = (
     # What falls at the elbow swings the joints above it; and the fault's end gives the elbow its motor back.
     _motor("lost", "motor_lost", {"joint": ELBOW}, Fault.MOTOR_LOST, free=g1.LEFT_ARM.names, goes_on=None),
     _motor("voltage low", "motor_voltage", {"volts": 38.0}, Fault.VOLTAGE_LOW),
+    _motor(
+        "pushes",
+        "motor_torque",
+        {"joint": ELBOW, "newton_metres": 25.0},
+        Fault.MOTOR_TORQUE,
+        noticed_s=reported(TORQUE_FOR_S),
+    ),
+    _stopped("robot says to be another", Inject("variant", {"mode_machine": 4}), Fault.BODY_UNKNOWN, reported()),
     Row(
         "motor: warm",
         Inject("motor_temperature", {"joint": ELBOW, "casing": 75, "winding": 60}),
@@ -179,6 +194,12 @@ NECK = (
         "servo reports an error",
         Inject("servo_error", {"joint": "head_yaw_joint", "bits": 8}),
         Fault.SERVO_ERROR,
+        _SERVO_S,
+    ),
+    _held(
+        "servo hot",
+        Inject("servo_temperature", {"joint": "head_yaw_joint", "celsius": 68}),
+        Fault.SERVO_HOT,
         _SERVO_S,
     ),
     _held(

@@ -15,7 +15,7 @@ from sapave_ros.sim.dynamixel_protocol import (
     crc16,
     status,
 )
-from sapave_ros.sim.xl330 import Xl330
+from sapave_ros.sim.xl330 import ROOM_WARM_C, Xl330
 
 KINDS = ("ping", "read", "write", "other")
 """Sorts of instructions, as `Bus.instructions` counts them."""
@@ -108,6 +108,7 @@ class Bus:
         self._silent.clear()
         self._garbage, self._jam, self._late, self._delay = b"", b"", None, False
         for servo in self.servos:
+            servo.warm(ROOM_WARM_C)
             if servo.error:
                 servo.reboot()
 

@@ -44,10 +44,16 @@ class RobotFaults:
         self._state.lose(_motor(joint))
         self._body.lose(_motor(joint))
 
+    def motor_torque(self, joint: str, newton_metres: float) -> None:
+        self._state.torque[_motor(joint)] = newton_metres
+
     def motor_voltage(self, volts: float) -> None:
         self._state.frame.voltage[: g1.NUM_MOTORS] = volts
 
     # -- the robot's own controller --------------------------------------------------------------
+
+    def variant(self, mode_machine: float) -> None:
+        self._face.be(round(mode_machine))
 
     def tilt(self, rad: float, axis: str) -> None:
         self._body.tilt(rad, axis)
@@ -85,6 +91,9 @@ class RobotFaults:
 
     def servo_error(self, joint: str, bits: int) -> None:
         self._servos(joint, lambda bus, i: bus.hardware_error(i, bits))
+
+    def servo_temperature(self, joint: str, celsius: float) -> None:
+        self._servos(joint, lambda bus, i: bus.servo(i).warm(round(celsius)))
 
     def servo_rebooted(self, joint: str) -> None:
         self._servos(joint, lambda bus, i: bus.servo(i).reboot())

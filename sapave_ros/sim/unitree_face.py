@@ -196,9 +196,14 @@ class UnitreeFace:
         if hands is not None:
             self._inbox.take_hands(hands)
 
+    def be(self, mode_machine: int) -> None:
+        """Fault: another robot by what it says, which takes only commands to that one."""
+        self.state.frame.header[1] = self._inbox.mode_machine = mode_machine
+
     def heal(self) -> None:
-        """Ends the faults of the link and of the hands."""
+        """Ends the faults of the link and of the hands, and is the robot again that it was made as."""
         self.link_down = self.hands_silent = False
+        self.be(self.state.mode_machine)
 
     def publish(
         self,

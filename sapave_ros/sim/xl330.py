@@ -21,6 +21,7 @@ from sapave_ros.sim.xl330_table import (
 )
 
 WATCHDOG_TRIPPED = -1
+ROOM_WARM_C = next(r.default for r in CONTROL_TABLE if r.name == "present_temperature")
 _STEP_S = 0.001
 _MAX_CATCH_UP_S = 2.0
 _BY_NAME = {r.name: r for r in CONTROL_TABLE}
@@ -143,6 +144,10 @@ class Xl330:
         self._set("hardware_error_status", self["hardware_error_status"] | bits)
         if bits & self["shutdown"]:
             self._set("torque_enable", 0)
+
+    def warm(self, celsius: int) -> None:
+        """Fault: the temperature that it reports; it works on, also above its limit."""
+        self._set("present_temperature", celsius)
 
     def set_present(self, position_ticks: float, velocity_ticks_s: float) -> None:
         """Where the world has the horn, for a servo that does not follow by itself."""
