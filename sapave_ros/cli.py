@@ -18,7 +18,7 @@ _COMMANDS = {
     "demo": ("sapave_ros.demo.command", "the simulated G1 looks for what it is told; writes a video and a plot"),
     "up": ("sapave_ros.up", "start the graph, on the robot or with --sim, until Ctrl-C"),
     "doctor": ("sapave_ros.doctor.command", "is everything in order, before a start or while the graph runs"),
-    "data": ("sapave_ros.learning.data", "generate training pairs in the simulator"),
+    "data": ("sapave_ros.learning.pairs.command", "generate training data in the simulator, and its card"),
     "train": ("sapave_ros.learning.train", "train one stage of the policy"),
     "export": ("sapave_ros.learning.export", "export the trained policy to ONNX with its manifest"),
     "tables": ("sapave_ros.tables", "write the tables of README.md anew from graph.py"),

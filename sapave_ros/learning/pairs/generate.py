@@ -61,7 +61,7 @@ class Shard:
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-class Generator:
+class ShardMaker:
     """Makes shards of one split in one process. The model is compiled once; a shard takes nothing else over."""
 
     def __init__(self, split: str, source: Source) -> None:

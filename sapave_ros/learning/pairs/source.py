@@ -78,3 +78,6 @@ class Simple:
 
     def pose(self, direction: str) -> Floats:
         return np.array({"left": (0.75, 0.3)}[direction])
+
+
+Rooms = Simple
