@@ -115,12 +115,11 @@ def view_towards(eye: Floats, point: Floats, radius_m: float, pixels: int) -> Vi
     """A square view from a place at a ball, which just fits in."""
     forward = point - eye
     distance = float(np.linalg.norm(forward))
-    forward = forward / max(distance, 1e-6)
-    right = np.cross(forward, (0.0, 0.0, 1.0))
-    right /= max(float(np.linalg.norm(right)), 1e-6)
-    pose = np.eye(4)
-    pose[:3, :3] = np.column_stack([right, np.cross(forward, right), forward])
-    pose[:3, 3] = eye
+    x, y, z = (forward / max(distance, 1e-6)).tolist()
+    level = max(math.hypot(x, y), 1e-6)
+    right, down = (y / level, -x / level, 0.0), (x * z / level, y * z / level, -level)
+    ex, ey, ez = eye.tolist()
+    pose = np.array([[right[0], down[0], x, ex], [right[1], down[1], y, ey], [0.0, down[2], z, ez], [0.0, 0.0, 0.0, 1.0]])
     half = math.tan(min(math.asin(min(radius_m / max(distance, 1e-6), 1.0)), math.radians(50.0)))
     f, c = pixels / 2 / half, (pixels - 1) / 2
     return View(pose, np.array([[f, 0.0, c], [0.0, f, c], [0.0, 0.0, 1.0]]), (pixels, pixels))

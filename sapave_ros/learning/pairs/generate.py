@@ -142,7 +142,7 @@ class ShardMaker:
         if goal.landmark is None:
             return ()
         mark = room.landmarks[goal.landmark]
-        return (self.guide.landmark(mark.name, mark.centre, mark.blocks),)
+        return (self.guide.landmark(goal.landmark, mark.name, mark.centre, mark.blocks),)
 
     def _chosen(
         self, look: Look, asked: _Asked, sights: dict[Thing, Sight]
@@ -232,7 +232,7 @@ class ShardMaker:
     def _target(self, request: Any, thing: Thing | None) -> tuple[str, str, int]:
         """Kind, colour and size (index into `objects.VARIANTS`) of an item; empty and -1 for all else."""
         scene = self.guide.world.scene
-        if thing is None or request.goal.item is None or scene is None:
+        if thing is None or request.goal.landmark is not None or scene is None:
             return "", "", -1
         item = scene.items[scene.index(thing.name)]
         return item.kind, item.colour, item.variant

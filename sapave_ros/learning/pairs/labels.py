@@ -26,6 +26,7 @@ from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.learning.pairs.camera import GRID, NOMINAL, PICTURE_SIZE, SUPERSAMPLING, Device, Eye, View, view_towards
 from sapave_ros.sim.objects import shape
 from sapave_ros.sim.rendering import HEAD_CAMERA
+from sapave_ros.sim.scene import Scene
 from sapave_ros.sim.stage import GROUP_SHOWN, GROUP_TARGET
 from sapave_ros.sim.world import World
 from sapave_ros.types import Floats
@@ -46,7 +47,7 @@ IN_VIEW = 0.85
 """A thing of which so much shows counts as in view; the rest of it may be its own far side's edge pixels."""
 
 _RING_RAD = (0.12, 0.24)
-_GAIN, _NEAR_RAD = 0.05, 0.02  # differences that do not count
+_GAIN, _NEAR_RAD = 0.1, 0.02  # differences that do not count
 _PROBE_PIXELS = 48
 _INSIDE_RADIUS_M = 0.06
 _FULL_PIXELS = HEAD_CAMERA.width * HEAD_CAMERA.height
@@ -63,9 +64,10 @@ class Visibility(str, Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Thing:
-    """What can be looked at. centre (3,) [m]. geoms: what it consists of; none for the inside of something."""
+    """What can be looked at; one object for each thing of a room. centre (3,) [m]. geoms: what it consists of; none
+    for the inside of something."""
 
     name: str
     centre: tuple[float, float, float]
@@ -126,14 +128,16 @@ class Guide:
         self.device = NOMINAL
         self._glimpses: dict[Thing, list[Glimpse]] = {}
         self._whole_sr: dict[Thing, float] = {}
+        self._things: dict[tuple[str, int], Thing] = {}
         self._torso_pose = np.eye(4)
 
-    def load(self, scene: object, device: Device = NOMINAL) -> None:
-        """Puts a `sim.scene.Scene` and a camera in place of the present ones."""
-        self.world.load(scene)  # type: ignore[arg-type]
+    def load(self, scene: Scene, device: Device = NOMINAL) -> None:
+        """Puts a scene and a camera in place of the present ones."""
+        self.world.load(scene)
         self.device = device
         self._glimpses.clear()
         self._whole_sr.clear()
+        self._things.clear()
         data = self.world.data
         self._torso_pose = np.eye(4)
         self._torso_pose[:3, :3] = data.xmat[self._torso].reshape(3, 3)
@@ -147,24 +151,26 @@ class Guide:
 
     def item(self, index: int) -> Thing:
         """An item of the scene."""
-        scene = self.world.scene
-        assert scene is not None
-        item = scene.items[index]
-        body = shape(item.kind, item.variant)
-        x, y, z = self.world.stage.centre(item)
-        geoms = self.world.stage.objects[item.kind, item.variant][1]
-        return Thing(item.name, (float(x), float(y), float(z)), math.hypot(body.radius, body.height / 2), tuple(geoms))
+        if ("item", index) not in self._things:
+            item = self._scene.items[index]
+            body = shape(item.kind, item.variant)
+            x, y, z = self.world.stage.centre(item)
+            geoms = tuple(self.world.stage.objects[item.kind, item.variant][1])
+            radius = math.hypot(body.radius, body.height / 2)
+            self._things["item", index] = Thing(item.name, (float(x), float(y), float(z)), radius, geoms)
+        return self._things["item", index]
 
-    def landmark(self, name: str, centre: Sequence[float], blocks: Sequence[int]) -> Thing:
+    def landmark(self, index: int, name: str, centre: Sequence[float], blocks: Sequence[int]) -> Thing:
         """A fixed thing of the room, which consists of some blocks of the scene or is the inside of something."""
-        scene = self.world.scene
-        assert scene is not None
-        x, y, z = (float(c) for c in centre)
-        radius = _INSIDE_RADIUS_M
-        for b in blocks:
-            block = scene.blocks[b]
-            radius = max(radius, math.dist(block.centre, (x, y, z)) + float(np.linalg.norm(block.half_size)))
-        return Thing(name, (x, y, z), radius, tuple(self.world.stage.blocks[b] for b in blocks))
+        if ("landmark", index) not in self._things:
+            x, y, z = (float(c) for c in centre)
+            radius = _INSIDE_RADIUS_M
+            for b in blocks:
+                block = self._scene.blocks[b]
+                radius = max(radius, math.dist(block.centre, (x, y, z)) + float(np.linalg.norm(block.half_size)))
+            geoms = tuple(self.world.stage.blocks[b] for b in blocks)
+            self._things["landmark", index] = Thing(name, (x, y, z), radius, geoms)
+        return self._things["landmark", index]
 
     # -- poses -----------------------------------------------------------------------------------
 
@@ -280,6 +286,11 @@ class Guide:
         return cosine > math.cos(math.atan2(1.5 * thing.radius_m, float(np.linalg.norm(towards))))
 
     # -- inside ----------------------------------------------------------------------------------
+
+    @property
+    def _scene(self) -> Scene:
+        assert self.world.scene is not None
+        return self.world.scene
 
     def _miss(self, q: Floats, point: Floats) -> Floats:
         pose = self.camera(q)
