@@ -28,6 +28,7 @@ from sapave_ros.learning.pairs.noise import Exposure, Noise
 from sapave_ros.learning.pairs.source import Source
 from sapave_ros.learning.pairs.splits import Split, split_named
 from sapave_ros.learning.poses import head_pose
+from sapave_ros.sim.scene import ROOM_BLOCKS
 from sapave_ros.sim.world import World
 from sapave_ros.types import Floats
 
@@ -67,7 +68,7 @@ class ShardMaker:
     def __init__(self, split: str, source: Source) -> None:
         self.split: Split = split_named(split)
         self._source = source
-        self.guide = Guide(World(kinds=source.kinds) if "kinds" in _world_takes() else World())
+        self.guide = Guide(World(kinds=source.kinds, blocks=ROOM_BLOCKS))
         self._noise = Noise()
 
     def close(self) -> None:
@@ -267,10 +268,6 @@ def _difficulty(room: Any, request: Any, visibility: Visibility, sight: Sight | 
     shows_badly = visibility not in (Visibility.IN_VIEW, Visibility.NONE)
     small = sight is not None and sight.shown and sight.pixels < _SMALL_PIXELS
     return int(request.kind in _HARD_KINDS) + int(shows_badly) + int(small) + int(alike)
-
-
-def _world_takes() -> tuple[str, ...]:
-    return World.__init__.__code__.co_varnames
 
 
 _PAIR_COLUMNS = (

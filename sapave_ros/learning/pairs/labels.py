@@ -46,7 +46,7 @@ SHOWN_PIXELS, HIDDEN_PIXELS = 50, 12
 IN_VIEW = 0.85
 """A thing of which so much shows counts as in view; the rest of it may be its own far side's edge pixels."""
 
-_RING_RAD = (0.12, 0.24)
+_ASIDE_RAD = 0.18
 _GAIN, _NEAR_RAD = 0.1, 0.02  # differences that do not count
 _PROBE_PIXELS = 48
 _INSIDE_RADIUS_M = 0.06
@@ -227,7 +227,7 @@ class Guide:
             centred = self.glimpse(thing, self.centring(thing.middle))
             self._glimpses[thing] = [centred]
             if centred.fraction < ENOUGH:
-                self._glimpses[thing] += [self.glimpse(thing, q) for q in _around(centred.head)]
+                self._glimpses[thing] += self._around(thing, centred)
         glimpses = self._glimpses[thing]
         most = max(g.fraction for g in glimpses)
         good = [g for g in glimpses if g.fraction >= most - _GAIN]
@@ -297,6 +297,23 @@ class Guide:
         x, y, z = pose[:3, :3].T @ (point - pose[:3, 3])
         return np.array([x, y]) / max(z, 0.05)
 
+    def _around(self, thing: Thing, centred: Glimpse) -> list[Glimpse]:
+        """Poses to the four sides; and where one of them shows more, what is near that one."""
+
+        def there(angle: float, radius_rad: float) -> list[Glimpse]:
+            q = centred.head + radius_rad * np.array([math.cos(angle), math.sin(angle)])
+            within = (q >= g1.HEAD.lower).all() and (q <= g1.HEAD.upper).all()
+            return [self.glimpse(thing, q)] if within else []
+
+        sides = [(g, a) for a in (0.0, math.pi / 2, math.pi, -math.pi / 2) for g in there(a, _ASIDE_RAD)]
+        found = [g for g, _ in sides]
+        if sides:
+            most, angle = max(sides, key=lambda side: side[0].fraction)
+            if most.fraction > centred.fraction + _GAIN / 2:
+                for turn, radius in ((0.0, 0.5), (0.0, 1.5), (math.pi / 4, 1.0), (-math.pi / 4, 1.0)):
+                    found += there(angle + turn, radius * _ASIDE_RAD)
+        return found
+
     def _whole(self, thing: Thing, probe: View) -> float:
         """Solid angle of the thing alone [sr]. The eye moves by centimetres only, so one pose's serves all."""
         if thing not in self._whole_sr:
@@ -340,12 +357,6 @@ def box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
         return (-1, -1, -1, -1)
     n = SUPERSAMPLING
     return (int(columns[0]) // n, int(rows[0]) // n, int(columns[-1]) // n, int(rows[-1]) // n)
-
-
-def _around(head: Floats) -> list[Floats]:
-    turns = np.linspace(0, 2 * math.pi, 8, endpoint=False)
-    ring = [head + r * np.array([math.cos(a), math.sin(a)]) for r in _RING_RAD for a in turns]
-    return [q for q in ring if (q >= g1.HEAD.lower).all() and (q <= g1.HEAD.upper).all()]
 
 
 def _member(geoms: NDArray[np.int32], of: tuple[int, ...], count: int) -> NDArray[np.bool_]:

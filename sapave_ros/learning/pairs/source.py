@@ -64,8 +64,6 @@ class Simple:
         return _Room(random_scene(seed), template)
 
     def requests(self, random: np.random.Generator, room: Any, count: int) -> list[Any]:
-        from sapave_ros.learning.instructions import instruction
-
         out: list[Any] = []
         for i in range(count):
             if i % 10 == 9:
@@ -73,11 +71,31 @@ class Simple:
                 continue
             n = int(random.integers(len(room.scene.items)))
             item = room.scene.items[n]
-            out.append(_Request(instruction(random, item.kind, item.colour), "name", _Goal(item=n)))
+            out.append(_Request(f"look at the {item.name}", "name", _Goal(item=n)))
         return out
 
     def pose(self, direction: str) -> Floats:
         return np.array({"left": (0.75, 0.3)}[direction])
 
 
-Rooms = Simple
+class Rooms(Simple):
+    """The rooms of `sim.rooms`, and what `learning.language` says in them."""
+
+    def __init__(self, split: Split) -> None:
+        from sapave_ros.sim.catalogue import CATALOGUE
+        from sapave_ros.sim.rooms import TEMPLATES, TRAINING_KINDS
+
+        self.templates = [t.name for t in TEMPLATES.values() if t.held_out == split.held_out]
+        self.kinds = tuple(CATALOGUE) if split.held_out else TRAINING_KINDS
+
+    def room(self, template: str, seed: int) -> Any:
+        from sapave_ros.sim.rooms import make_room
+
+        return make_room(template, seed, self.kinds)
+
+    def requests(self, random: np.random.Generator, room: Any, count: int) -> list[Any]:
+        out: list[Any] = []
+        for i, m in enumerate(room.landmarks):
+            if len(out) < count // 3:
+                out.append(_Request(f"look at the {m.name}", "part" if m.sort == "part" else "place", _Goal(landmark=i)))
+        return out + super().requests(random, room, count - len(out))
