@@ -25,6 +25,7 @@ _COMMANDS = {
 }
 _BENCHES = {
     "look": ("sapave_ros.bench.look", "closed-loop success of looking, in lockstep, on unseen scenes"),
+    "data": ("sapave_ros.bench.data", "how fast training data are made, as a share of raw rendering, and read"),
     "latency": ("sapave_ros.bench.latency", "rates, latencies and CPU of the real processes"),
     "takeover": ("sapave_ros.bench.takeover", "how smooth it is when a person takes over by joystick"),
     "tick": ("sapave_ros.bench.tick", "cost of one 250 Hz tick, ours against plain SDK calls"),

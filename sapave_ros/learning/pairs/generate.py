@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sapave_ros import g1
 from sapave_ros.learning import labels as flow
+from sapave_ros.learning.language import Request
 from sapave_ros.learning.pairs.camera import Device
 from sapave_ros.learning.pairs.labels import (
     DT_S,
@@ -28,12 +29,13 @@ from sapave_ros.learning.pairs.noise import Exposure, Noise
 from sapave_ros.learning.pairs.source import Source
 from sapave_ros.learning.pairs.splits import Split, split_named
 from sapave_ros.learning.poses import head_pose
+from sapave_ros.sim.rooms import Room
 from sapave_ros.sim.scene import ROOM_BLOCKS
 from sapave_ros.sim.world import World
 from sapave_ros.types import Floats
 
 TRIPLES_PER_SHARD = 1000
-POSES_PER_ROOM = 6
+POSES_PER_ROOM = 8
 REQUESTS_PER_POSE = 5
 REQUESTS_PER_ROOM = 48
 """From so many, those are asked at each pose that bring the shares below about."""
@@ -134,7 +136,7 @@ class ShardMaker:
             if len(made.pairs["text"]) >= triples:
                 return
 
-    def _things(self, room: Any, request: Any) -> tuple[Thing, ...]:
+    def _things(self, room: Room, request: Request) -> tuple[Thing, ...]:
         """What it is right to look at; empty for a direction and for what is absent."""
         goal = request.goal
         items = request.candidates or (() if goal.item is None else (goal.item,))
@@ -142,8 +144,7 @@ class ShardMaker:
             return tuple(self.guide.item(i) for i in items)
         if goal.landmark is None:
             return ()
-        mark = room.landmarks[goal.landmark]
-        return (self.guide.landmark(goal.landmark, mark.name, mark.centre, mark.blocks),)
+        return (self.guide.landmark(room.landmarks, goal.landmark),)
 
     def _chosen(
         self, look: Look, asked: _Asked, sights: dict[Thing, Sight]
@@ -184,7 +185,7 @@ class ShardMaker:
     def _pair(
         self,
         look: Look,
-        room: Any,
+        room: Room,
         number: int,
         asked: _Asked,
         thing: Thing | None,
@@ -230,7 +231,7 @@ class ShardMaker:
         }.items():
             made.pairs[name].append(value)
 
-    def _target(self, request: Any, thing: Thing | None) -> tuple[str, str, int]:
+    def _target(self, request: Request, thing: Thing | None) -> tuple[str, str, int]:
         """Kind, colour and size (index into `objects.VARIANTS`) of an item; empty and -1 for all else."""
         scene = self.guide.world.scene
         if thing is None or request.goal.landmark is not None or scene is None:
@@ -246,7 +247,7 @@ class ShardMaker:
 
 @dataclass(frozen=True)
 class _Asked:
-    request: Any
+    request: Request
     things: tuple[Thing, ...]
 
 
@@ -262,7 +263,7 @@ def revealed(goal_fraction: NDArray[np.floating]) -> NDArray[np.bool_]:
     return goal_fraction >= REVEALED
 
 
-def _difficulty(room: Any, request: Any, visibility: Visibility, sight: Sight | None, kind: str) -> int:
+def _difficulty(room: Room, request: Request, visibility: Visibility, sight: Sight | None, kind: str) -> int:
     """0 easy to 4: one each for what has to be understood, what shows of it, how small, and what it is confused with."""
     alike = sum(item.kind == kind for item in room.scene.items) > 1
     shows_badly = visibility not in (Visibility.IN_VIEW, Visibility.NONE)

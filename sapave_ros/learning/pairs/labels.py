@@ -26,7 +26,8 @@ from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.learning.pairs.camera import GRID, NOMINAL, PICTURE_SIZE, SUPERSAMPLING, Device, Eye, View, view_towards
 from sapave_ros.sim.objects import shape
 from sapave_ros.sim.rendering import HEAD_CAMERA
-from sapave_ros.sim.scene import Scene
+from sapave_ros.sim.rooms import Landmark
+from sapave_ros.sim.scene import Block, Scene
 from sapave_ros.sim.stage import GROUP_SHOWN, GROUP_TARGET
 from sapave_ros.sim.world import World
 from sapave_ros.types import Floats
@@ -49,7 +50,9 @@ IN_VIEW = 0.85
 _ASIDE_RAD = 0.18
 _GAIN, _NEAR_RAD = 0.1, 0.02  # differences that do not count
 _PROBE_PIXELS = 48
-_INSIDE_RADIUS_M = 0.06
+_PLACES = np.stack(np.meshgrid(*[(-0.7, 0.0, 0.7)] * 3), -1).reshape(-1, 3)  # of an inside, in half sizes
+_ALL_SEEN = 0.5  # share of them that shows where one looks right into something
+_TINY_M = 0.02
 _FULL_PIXELS = HEAD_CAMERA.width * HEAD_CAMERA.height
 
 
@@ -67,12 +70,13 @@ class Visibility(str, Enum):
 @dataclass(frozen=True, eq=False)
 class Thing:
     """What can be looked at; one object for each thing of a room. centre (3,) [m]. geoms: what it consists of; none
-    for the inside of something."""
+    for the inside of something, which is `places` (n, 3) [m] in it."""
 
     name: str
     centre: tuple[float, float, float]
     radius_m: float
     geoms: tuple[int, ...]
+    places: Floats | None = None
 
     @property
     def middle(self) -> Floats:
@@ -125,6 +129,7 @@ class Guide:
         self._shown = np.zeros(mujoco.mjNGROUP, np.uint8)
         self._shown[GROUP_SHOWN] = 1
         self._head_body = world.model.body("head_pitch_link").id
+        self._hit = np.zeros(1, np.int32)
         self.device = NOMINAL
         self._glimpses: dict[Thing, list[Glimpse]] = {}
         self._whole_sr: dict[Thing, float] = {}
@@ -160,16 +165,22 @@ class Guide:
             self._things["item", index] = Thing(item.name, (float(x), float(y), float(z)), radius, geoms)
         return self._things["item", index]
 
-    def landmark(self, index: int, name: str, centre: Sequence[float], blocks: Sequence[int]) -> Thing:
-        """A fixed thing of the room, which consists of some blocks of the scene or is the inside of something."""
+    def landmark(self, landmarks: Sequence[Landmark], index: int) -> Thing:
+        """A fixed thing of the room: it consists of blocks of the scene, or it is the inside of what does."""
         if ("landmark", index) not in self._things:
-            x, y, z = (float(c) for c in centre)
-            radius = _INSIDE_RADIUS_M
-            for b in blocks:
-                block = self._scene.blocks[b]
-                radius = max(radius, math.dist(block.centre, (x, y, z)) + float(np.linalg.norm(block.half_size)))
-            geoms = tuple(self.world.stage.blocks[b] for b in blocks)
-            self._things["landmark", index] = Thing(name, (x, y, z), radius, geoms)
+            mark = landmarks[index]
+            x, y, z = (float(c) for c in mark.centre)
+            middle = np.array((x, y, z))
+            if mark.blocks:
+                blocks = [self._scene.blocks[b] for b in mark.blocks]
+                radius = max(math.dist(b.centre, middle) + float(np.linalg.norm(b.half_size)) for b in blocks)
+                geoms = tuple(self.world.stage.blocks[b] for b in mark.blocks)
+                self._things["landmark", index] = Thing(mark.name, (x, y, z), radius, geoms)
+            else:
+                around = next((m.blocks for m in landmarks if m.blocks and mark.name == f"inside of the {m.name}"), ())
+                places = self._places(middle, [self._scene.blocks[b] for b in around])
+                radius = float(np.linalg.norm(places - middle, axis=1).max())
+                self._things["landmark", index] = Thing(mark.name, (x, y, z), radius, (), places)
         return self._things["landmark", index]
 
     # -- poses -----------------------------------------------------------------------------------
@@ -266,7 +277,7 @@ class Guide:
                 fraction = min(float(look.angles_sr[geoms].sum()) / max(self._whole(thing, probe), 1e-9), 1.0)
         else:
             fraction = self._inside(thing, look.view)
-            pixels = SHOWN_PIXELS * fraction / 0.5 if fraction else 0.0
+            pixels = SHOWN_PIXELS * fraction / REVEALED
         if pixels >= SHOWN_PIXELS:
             visibility = Visibility.IN_VIEW if fraction >= IN_VIEW else Visibility.PARTLY
         elif pixels > HIDDEN_PIXELS:
@@ -283,7 +294,7 @@ class Guide:
         towards = thing.middle - fine.pose[:3, 3]
         rays = fine.rays()
         cosine = rays @ (towards / np.linalg.norm(towards)) / np.linalg.norm(rays, axis=-1)
-        return cosine > math.cos(math.atan2(1.5 * thing.radius_m, float(np.linalg.norm(towards))))
+        return cosine > math.cos(math.atan2(thing.radius_m, float(np.linalg.norm(towards))))
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -296,6 +307,23 @@ class Guide:
         pose = self.camera(q)
         x, y, z = pose[:3, :3].T @ (point - pose[:3, 3])
         return np.array([x, y]) / max(z, 0.05)
+
+    @staticmethod
+    def _places(middle: Floats, walls: Sequence[Block]) -> Floats:
+        """Places (n, 3) all over an inside, given the blocks around it; just its middle where they do not surround it.
+
+        Doors that stand open are turned, and do not count.
+        """
+        walls = [b for b in walls if b.yaw_rad == walls[0].yaw_rad]
+        if walls:
+            c, s = math.cos(walls[0].yaw_rad), math.sin(walls[0].yaw_rad)
+            turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+            centres = np.array([b.centre for b in walls]) @ turn
+            halves = np.array([b.half_size for b in walls])
+            low, high = (centres - halves).min(0), (centres + halves).max(0)
+            if ((middle @ turn > low) & (middle @ turn < high)).all():
+                return ((low + high) / 2 + _PLACES * (high - low) / 2) @ turn.T
+        return middle + _TINY_M * _PLACES
 
     def _around(self, thing: Thing, centred: Glimpse) -> list[Glimpse]:
         """Poses to the four sides; and where one of them shows more, what is near that one."""
@@ -327,10 +355,10 @@ class Guide:
         return self._whole_sr[thing]
 
     def _inside(self, thing: Thing, view: View) -> float:
-        """Share of points around a middle that nothing stands before and that the picture contains."""
-        r = thing.radius_m
-        points = thing.middle + r * np.vstack([np.zeros(3), np.eye(3), -np.eye(3)])
-        rays = points - view.pose[:3, 3]
+        """How much of an inside shows: places that nothing stands before and that the picture contains, of those that
+        show at best."""
+        assert thing.places is not None
+        rays = thing.places - view.pose[:3, 3]
         seen = 0
         for ray, contained in zip(rays, view.contains(rays), strict=True):
             if not contained:
@@ -338,10 +366,10 @@ class Guide:
             distance = float(np.linalg.norm(ray))
             hit = mujoco.mj_ray(
                 self.world.model, self.world.data, view.pose[:3, 3], ray / distance, self._shown, 1, self._head_body,
-                np.zeros(1, np.int32),
+                self._hit,
             )  # fmt: skip
             seen += hit < 0 or hit >= distance
-        return seen / len(points)
+        return min(seen / len(rays) / _ALL_SEEN, 1.0)
 
 
 def coverage(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -1,101 +1,86 @@
-"""Where rooms and requests come from."""
+"""Where rooms and requests come from, for one split."""
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
+from sapave_ros.learning.language import Request, head_pose, requests
 from sapave_ros.learning.pairs.splits import Split
+from sapave_ros.sim.catalogue import CATALOGUE
+from sapave_ros.sim.objects import Colour
+from sapave_ros.sim.rooms import TEMPLATES, TRAINING_KINDS, Room, make_room
 from sapave_ros.types import Floats
 
 
 class Source(Protocol):
-    """Rooms and what may be asked in them, for one split."""
+    """templates: of the rooms. kinds: all that may turn up in them; what the world is compiled with."""
 
-    templates: Sequence[str]
-    kinds: Sequence[str]
-    """All kinds that may turn up: what the world is compiled with."""
+    @property
+    def templates(self) -> Sequence[str]: ...
 
-    def room(self, template: str, seed: int) -> Any: ...
+    @property
+    def kinds(self) -> Sequence[str]: ...
 
-    def requests(self, random: np.random.Generator, room: Any, count: int) -> list[Any]: ...
+    def room(self, template: str, seed: int) -> Room: ...
 
-    def pose(self, direction: str) -> Floats: ...
-
-
-@dataclass(frozen=True)
-class _Goal:
-    item: int | None = None
-    landmark: int | None = None
-    direction: str | None = None
-
-
-@dataclass(frozen=True)
-class _Request:
-    text: str
-    kind: str
-    goal: _Goal
-    candidates: tuple[int, ...] = ()
-    phrasing: str = "train"
-
-
-@dataclass(frozen=True)
-class _Room:
-    scene: Any
-    template: str
-    landmarks: tuple[Any, ...] = ()
-
-
-class Simple:
-    """The rooms of `random_scene` and the instructions of `learning.instructions`."""
-
-    def __init__(self, split: Split) -> None:
-        from sapave_ros.sim.objects import KINDS
-
-        self.templates: Sequence[str] = ("table and shelf",)
-        self.kinds: Sequence[str] = KINDS
-
-    def room(self, template: str, seed: int) -> Any:
-        from sapave_ros.sim.scene import random_scene
-
-        return _Room(random_scene(seed), template)
-
-    def requests(self, random: np.random.Generator, room: Any, count: int) -> list[Any]:
-        out: list[Any] = []
-        for i in range(count):
-            if i % 10 == 9:
-                out.append(_Request("look to the left", "direction", _Goal(direction="left")))
-                continue
-            n = int(random.integers(len(room.scene.items)))
-            item = room.scene.items[n]
-            out.append(_Request(f"look at the {item.name}", "name", _Goal(item=n)))
-        return out
+    def requests(self, random: np.random.Generator, room: Room, count: int) -> list[Request]: ...
 
     def pose(self, direction: str) -> Floats:
-        return np.array({"left": (0.75, 0.3)}[direction])
+        """Head pose (2,) [rad] that a direction means."""
+        ...
 
 
-class Rooms(Simple):
-    """The rooms of `sim.rooms`, and what `learning.language` says in them."""
+class Rooms:
+    """The rooms of `sim.rooms`, and what `learning.language` says in them.
+
+    With held-out templates a room has the held-out kinds among the known ones, so that they can be told apart.
+    """
 
     def __init__(self, split: Split) -> None:
-        from sapave_ros.sim.catalogue import CATALOGUE
-        from sapave_ros.sim.rooms import TEMPLATES, TRAINING_KINDS
-
+        self._split = split
         self.templates = [t.name for t in TEMPLATES.values() if t.held_out == split.held_out]
-        self.kinds = tuple(CATALOGUE) if split.held_out else TRAINING_KINDS
+        self.kinds: Sequence[str] = tuple(CATALOGUE) if split.held_out else TRAINING_KINDS
 
-    def room(self, template: str, seed: int) -> Any:
-        from sapave_ros.sim.rooms import make_room
+    def room(self, template: str, seed: int) -> Room:
+        kinds = self.kinds
+        if self._split.held_out:
+            random = np.random.default_rng([seed, 0x4E1])
+            known = random.permutation(len(TRAINING_KINDS))[:_KNOWN_KINDS]
+            held_out = [k for k in CATALOGUE if k not in TRAINING_KINDS]
+            kinds = (*held_out, *(TRAINING_KINDS[i] for i in known))
+        room = make_room(template, seed, kinds)
+        return other_shades(room, seed) if self._split.new_instances else room
 
-        return make_room(template, seed, self.kinds)
+    def requests(self, random: np.random.Generator, room: Room, count: int) -> list[Request]:
+        return requests(random, room, count, self._split.phrasing)
 
-    def requests(self, random: np.random.Generator, room: Any, count: int) -> list[Any]:
-        out: list[Any] = []
-        for i, m in enumerate(room.landmarks):
-            if len(out) < count // 3:
-                out.append(_Request(f"look at the {m.name}", "part" if m.sort == "part" else "place", _Goal(landmark=i)))
-        return out + super().requests(random, room, count - len(out))
+    def pose(self, direction: str) -> Floats:
+        return head_pose(direction)
+
+
+_KNOWN_KINDS = 15  # as many as are held out
+_SHADE = 0.78
+"""Colours of new instances are so much paler or darker than any that training has; their hue stays, which is what
+colours are told by."""
+
+
+def other_shades(room: Room, seed: int) -> Room:
+    """The same room with every thing in a shade that is in no room as made: paler or darker."""
+    random = np.random.default_rng([seed, 0x54AD])
+    items = tuple(replace(i, rgb=_shade(i.rgb, bool(random.random() < 0.5))) for i in room.scene.items)
+    return replace(room, scene=replace(room.scene, items=items))
+
+
+def _shade(rgb: Colour, darker: bool) -> Colour:
+    hue, saturation, value = colorsys.rgb_to_hsv(*rgb)
+    if darker or saturation < 0.3:  # black, white and grey have no paler shade of the same name
+        value *= _SHADE
+    else:
+        saturation *= _SHADE
+    r, g, b = colorsys.hsv_to_rgb(hue, saturation, value)
+    return (round(r, 4), round(g, 4), round(b, 4))
