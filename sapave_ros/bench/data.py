@@ -219,8 +219,8 @@ def run(args: argparse.Namespace) -> int:
         f"{g['triples_over_raw_camera_pictures']:.2f}); {g['rendering_share']:.0%} of the time is MuJoCo's rendering"
     )
     print(
-        f"drawn small, not reduced: grey levels off by {f['grey_mean']:.2f} on average, {f['grey_p99']:.0f} in one pixel "
-        f"of a hundred; depth by {f['depth_median_mm']:.0f} mm in the median"
+        f"drawn small, not reduced: grey levels off by {f['grey_mean']:.2f} on average, {f['grey_p99']:.0f} in one "
+        f"pixel of a hundred; depth by {f['depth_median_mm']:.0f} mm in the median"
     )
     with tempfile.TemporaryDirectory() as folder:
         report["scaling"] = s = scaling(args.triples // 2, Path(folder))
@@ -228,8 +228,8 @@ def run(args: argparse.Namespace) -> int:
         if not args.no_loading:
             report["loading"] = r = loading(Path(folder) / "2")
             print(
-                f"read: {r['mapped_per_s']:.0f} pairs/s per core mapped from disk, {r['memory_per_s']:.0f} from memory: "
-                f"{r['share']:.2f}; decoding {r['pairs']} once took {r['decode_s']:.1f} s, then {r['open_s']:.2f} s"
+                f"read: {r['mapped_per_s']:.0f} pairs/s per core mapped, {r['memory_per_s']:.0f} from memory, "
+                f"so {r['share']:.2f}; decoding {r['pairs']} once took {r['decode_s']:.1f} s, then {r['open_s']:.2f} s"
             )
     if args.json:
         args.json.write_text(json.dumps(report, indent=1))

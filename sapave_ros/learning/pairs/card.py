@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def sheet(names: list[ShardName], kind: str) -> NDArray[np.uint8]:
     """Samples of one kind of instruction (H, W, 3) BGR: picture, target outlined, instruction, way of the axis."""
     columns, rows = _TILES
     tiles: list[NDArray[np.uint8]] = []
-    seen: set[tuple[int, str]] = set()
+    seen: set[int] = set()
     step = max(1, len(names) // (columns * rows))
     for name in names[::step]:
         pairs = store.read(name, "pairs")
@@ -102,11 +103,10 @@ def sheet(names: list[ShardName], kind: str) -> NDArray[np.uint8]:
         fit = np.flatnonzero(arrays["kind"] == kind)
         pictures = store.read(name, "pictures", ["rgb", "intrinsics"]) if len(fit) else None
         for i in np.random.default_rng([name.index, 0xCA]).permutation(fit):
-            # One of each room, and all visibilities in turn.
-            mark = (int(arrays["room_seed"][i]), "")
-            if mark in seen or pictures is None or len(tiles) >= columns * rows:
+            room = int(arrays["room_seed"][i])
+            if room in seen or pictures is None or len(tiles) >= columns * rows:
                 continue
-            seen.add(mark)
+            seen.add(room)
             row = {c: a[i] for c, a in arrays.items()}
             picture = pictures.slice(int(row["picture"]), 1)
             tiles.append(
@@ -123,7 +123,9 @@ def tile(rgb: NDArray[np.uint8], intrinsics: NDArray[np.floating], row: dict[str
     picture = cv2.resize(np.ascontiguousarray(rgb[..., ::-1]), None, fx=z, fy=z, interpolation=cv2.INTER_CUBIC)
     share = row["coverage"].reshape(GRID)
     if share.any():
-        mask = cv2.resize((share > 0).astype(np.uint8), None, fx=PATCH * z, fy=PATCH * z, interpolation=cv2.INTER_NEAREST)
+        mask = cv2.resize(
+            (share > 0).astype(np.uint8), None, fx=PATCH * z, fy=PATCH * z, interpolation=cv2.INTER_NEAREST
+        )
         outline, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(picture, outline, -1, _TARGET, 1)
     u0, v0, u1, v1 = (int(v) for v in row["box"])
@@ -136,7 +138,7 @@ def tile(rgb: NDArray[np.uint8], intrinsics: NDArray[np.floating], row: dict[str
     v = (intrinsics[1, 2] + intrinsics[1, 1] * np.tan(way[:, 1])) * z
     points = np.column_stack([u, v])
     colour = _SEARCH if row["search"] else _LOOK
-    for a, b in zip(points[:-1], points[1:]):
+    for a, b in pairwise(points):
         cv2.line(picture, _pixel(a), _pixel(b), colour, 2, cv2.LINE_AA)
     end = np.clip(points[-1], 6, (w * z - 7, h * z - 7))
     cv2.circle(picture, _pixel(points[0]), 4, colour, -1, cv2.LINE_AA)
@@ -149,7 +151,8 @@ def tile(rgb: NDArray[np.uint8], intrinsics: NDArray[np.floating], row: dict[str
     for i, line in enumerate(lines):
         scale = 0.5 if i < len(lines) - 1 else 0.4
         cv2.putText(text, line, (6, 20 + 22 * i), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
-    return cv2.copyMakeBorder(np.vstack([text, picture]), 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(200, 200, 200))
+    framed = cv2.copyMakeBorder(np.vstack([text, picture]), 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(200, 200, 200))
+    return np.asarray(framed, np.uint8)
 
 
 # -- inside --------------------------------------------------------------------------------------
@@ -196,20 +199,20 @@ def _markdown(split: str, f: dict[str, Any], sheets: dict[str, str]) -> str:
     lines = [
         f"# Data card: `{split}`",
         "",
-        f"{SPLITS[split].meaning.capitalize()}. {f['triples']:,} triples of picture, instruction and head movement from "
-        f"{f['rooms']:,} rooms and {f['pictures']:,} pictures of {f['picture_size'][1]} x {f['picture_size'][0]} pixels, "
-        f"in {f['shards']} shards of together {f['bytes'] / 1e9:.2f} GB.",
+        f"{SPLITS[split].meaning.capitalize()}. {f['triples']:,} triples of picture, instruction and head movement "
+        f"from {f['rooms']:,} rooms and {f['pictures']:,} pictures of {f['picture_size'][1]} x {f['picture_size'][0]} "
+        f"pixels, in {f['shards']} shards of together {f['bytes'] / 1e9:.2f} GB.",
         "",
         f"Hash: `{f['hash']}` (SHA-256 over the shards' checksums, in order).",
         "",
-        f"Instructions: {texts['different']:,} different ones of {texts['words']} words; {texts['mean_words']:.1f} words "
-        f"on average, {texts['longest']} at most.",
+        f"Instructions: {texts['different']:,} different ones of {texts['words']} words; {texts['mean_words']:.1f} "
+        f"words on average, {texts['longest']} at most.",
         "",
         "## Labels",
         "",
-        f"{labels['search_share']:.1%} of the chunks are the search's ({STEPS} steps of {DT_S:g} s): what they name does "
-        "not show. The others turn the head to the pose that brings it best into view. Largest increment of a step, yaw and "
-        f"pitch: {labels['largest_increment_rad']} rad.",
+        f"{labels['search_share']:.1%} of the chunks are the search's ({STEPS} steps of {DT_S:g} s): what they name "
+        "does not show. The others turn the head to the pose that brings it best into view. Largest increment of a "
+        f"step, yaw and pitch: {labels['largest_increment_rad']} rad.",
         "",
         "| | mean | 5 % | 25 % | 50 % | 75 % | 95 % |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -223,7 +226,9 @@ def _markdown(split: str, f: dict[str, Any], sheets: dict[str, str]) -> str:
     ):
         s = labels[name]
         if s:
-            lines.append(f"| {title} | " + " | ".join(f"{s[k]:.3g}" for k in ("mean", "p5", "p25", "p50", "p75", "p95")) + " |")
+            lines.append(
+                f"| {title} | " + " | ".join(f"{s[k]:.3g}" for k in ("mean", "p5", "p25", "p50", "p75", "p95")) + " |"
+            )
     titles = {
         "kind": "kind of instruction", "visibility": "visibility", "difficulty": "difficulty", "template": "template",
         "target_kind": "kind of object", "target_colour": "colour of object",
@@ -231,15 +236,20 @@ def _markdown(split: str, f: dict[str, Any], sheets: dict[str, str]) -> str:
     shares = {v.value: s for v, s in SHARES.items()}
     for column, title in titles.items():
         counts = f["counts"][column]
-        lines += ["", f"## By {title}", "", f"| {title} | triples | share |" + (" aimed at |" if column == "visibility" else "")]
+        lines += [
+            "",
+            f"## By {title}",
+            "",
+            f"| {title} | triples | share |" + (" aimed at |" if column == "visibility" else ""),
+        ]
         lines.append("| --- | --- | --- |" + (" --- |" if column == "visibility" else ""))
         for value, n in counts.items():
             aim = f" {shares[value]:.0%} |" if column == "visibility" else ""
             lines.append(f"| {value or '(no object)'} | {n:,} | {n / f['triples']:.1%} |{aim}")
     lines += ["", "## Samples", ""]
     lines += [
-        "Box and outline: what is asked for, where it shows. Line: the way of the optical axis, from dot to ring; green "
-        "to the goal, orange on the search.",
+        "Box and outline: what is asked for, where it shows. Line: the way of the optical axis, from dot to ring; "
+        "green to the goal, orange on the search.",
         "",
     ]
     lines += [f"![{kind}]({path})" for kind, path in sheets.items()]

@@ -37,7 +37,7 @@ from sapave_ros.types import Floats
 TRIPLES_PER_SHARD = 1000
 POSES_PER_ROOM = 8
 REQUESTS_PER_POSE = 5
-REQUESTS_PER_ROOM = 48
+REQUESTS_PER_ROOM = 32
 """From so many, those are asked at each pose that bring the shares below about."""
 
 SHARES: dict[Visibility, float] = {
@@ -264,7 +264,7 @@ def revealed(goal_fraction: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def _difficulty(room: Room, request: Request, visibility: Visibility, sight: Sight | None, kind: str) -> int:
-    """0 easy to 4: one each for what has to be understood, what shows of it, how small, and what it is confused with."""
+    """0 easy to 4: one each for what has to be understood, what shows of it, how small, and what is like it."""
     alike = sum(item.kind == kind for item in room.scene.items) > 1
     shows_badly = visibility not in (Visibility.IN_VIEW, Visibility.NONE)
     small = sight is not None and sight.shown and sight.pixels < _SMALL_PIXELS

@@ -115,7 +115,7 @@ class Look:
     view: View
     geoms: NDArray[np.int32]
     angles_sr: Floats = field(repr=False)  # of each geom, the last for none
-    pixels: NDArray[np.float64] = field(repr=False)
+    pixels: Floats = field(repr=False)  # likewise, of 424 x 240
 
 
 class Guide:
@@ -257,8 +257,8 @@ class Guide:
         geoms = self.eye.geoms_of(self.world.data, fine)
         flat = geoms.ravel() % (self.world.model.ngeom + 1)  # -1 to the last
         size = self.world.model.ngeom + 1
-        angles = np.bincount(flat, weights=fine.solid_angles().ravel(), minlength=size)
-        pixels = np.bincount(flat, minlength=size) * (_FULL_PIXELS / geoms.size)
+        angles: Floats = np.bincount(flat, weights=fine.solid_angles().ravel(), minlength=size)
+        pixels: Floats = np.bincount(flat, minlength=size) * (_FULL_PIXELS / geoms.size)
         return Look(head, view, geoms, angles, pixels)
 
     def sight(self, look: Look, thing: Thing) -> Sight:

@@ -194,7 +194,10 @@ def make(
         disable=not bar,
     )
     try:
-        with contextlib.closing(progress), contextlib.closing(crew([Task(n, source, triples) for n in missing])) as work:
+        with (
+            contextlib.closing(progress),
+            contextlib.closing(crew([Task(n, source, triples) for n in missing])) as work,
+        ):
             for done in work:
                 made.append(done)
                 progress.update(done.triples)

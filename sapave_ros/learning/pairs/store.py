@@ -4,8 +4,8 @@
     train-0-00003.pictures.parquet    one row a picture (`PICTURES`)
     train-0-00003.json                rows, checksums; written last: without it the shard is not there
 
-A picture is stored as the difference of each pixel to its left neighbour, under zstd: as small as PNG (24 kB at 160 x 96),
-seven times cheaper to write and three times to read. Depth likewise.
+A picture is stored as the difference of each pixel to its left neighbour, under zstd: as small as PNG (24 kB at
+160 x 96), seven times cheaper to write and three times to read. Depth likewise.
 """
 
 from __future__ import annotations
@@ -321,5 +321,3 @@ def _sha256(path: Path) -> str:
 def _blocks(f: Any) -> Iterator[bytes]:
     while block := f.read(1 << 20):
         yield block
-
-
