@@ -29,7 +29,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "{np} (please|now)",
     ),
     "test1": (
-        "{np} (where is that|where did that go|can you see that|please find that|look at that|i want to see that)",
+        "{np} (where is that|where did that go|do you see that|please find that|look at that|i want to see that)",
         "(would|will) you kindly (turn your eyes|direct your gaze|turn your head|point your camera) (to|towards) {np}",
         "i wonder where {np} ({is}|could be)",
         "(try|you need|it is time) to (locate|look at|find|face) {np}",
