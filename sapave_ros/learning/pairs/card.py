@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.learning.pairs import store
 from sapave_ros.learning.pairs.camera import GRID, PATCH, PICTURE_SIZE
-from sapave_ros.learning.pairs.generate import SHARES
+from sapave_ros.learning.pairs.generate import SHARES, revealed
 from sapave_ros.learning.pairs.labels import DT_S, STEPS
 from sapave_ros.learning.pairs.splits import SPLITS
 from sapave_ros.learning.pairs.store import ShardName
@@ -83,6 +84,7 @@ def describe(names: list[ShardName]) -> dict[str, Any]:
             "search_share": float(rows["search"].mean()),
             "turn_deg": _spread(turn[look]) if look.any() else {},
             "angle_deg": _spread(np.rad2deg(rows["angle_rad"])),
+            "never_revealed_share": float((~revealed(rows["goal_fraction"])).mean()),
             "goal_fraction": _spread(rows["goal_fraction"]),
             "goal_yaw_deg": _spread(np.rad2deg(rows["goal"][:, 0])),
             "goal_pitch_deg": _spread(np.rad2deg(rows["goal"][:, 1])),
@@ -96,6 +98,7 @@ def sheet(names: list[ShardName], kind: str) -> NDArray[np.uint8]:
     columns, rows = _TILES
     tiles: list[NDArray[np.uint8]] = []
     seen: set[int] = set()
+    kinematics = Kinematics.from_urdf()
     step = max(1, len(names) // (columns * rows))
     for name in names[::step]:
         pairs = store.read(name, "pairs")
@@ -109,15 +112,16 @@ def sheet(names: list[ShardName], kind: str) -> NDArray[np.uint8]:
             seen.add(room)
             row = {c: a[i] for c, a in arrays.items()}
             picture = pictures.slice(int(row["picture"]), 1)
-            tiles.append(
-                tile(store.rgb(store.array(picture, "rgb"))[0], store.array(picture, "intrinsics").reshape(3, 3), row)
-            )
+            rgb, k = (store.array(picture, c) for c in ("rgb", "intrinsics"))
+            tiles.append(tile(store.rgb(rgb)[0], k.reshape(3, 3), row, kinematics))
     blank = np.full_like(tiles[0], 255)
     tiles += [blank] * (-len(tiles) % columns)
     return np.vstack([np.hstack(tiles[r : r + columns]) for r in range(0, len(tiles), columns)])
 
 
-def tile(rgb: NDArray[np.uint8], intrinsics: NDArray[np.floating], row: dict[str, Any]) -> NDArray[np.uint8]:
+def tile(
+    rgb: NDArray[np.uint8], intrinsics: NDArray[np.floating], row: dict[str, Any], kinematics: Kinematics
+) -> NDArray[np.uint8]:
     """One triple as a picture (H, W, 3) BGR."""
     z, (h, w) = _ZOOM, PICTURE_SIZE
     picture = cv2.resize(np.ascontiguousarray(rgb[..., ::-1]), None, fx=z, fy=z, interpolation=cv2.INTER_CUBIC)
@@ -131,12 +135,11 @@ def tile(rgb: NDArray[np.uint8], intrinsics: NDArray[np.floating], row: dict[str
     u0, v0, u1, v1 = (int(v) for v in row["box"])
     if u0 >= 0:
         cv2.rectangle(picture, (u0 * z, v0 * z), (u1 * z + z - 1, v1 * z + z - 1), _TARGET, 2)
-    # Where the optical axis goes, as seen in this picture: yaw is to the left, pitch is down.
+    # Where the optical axis goes, as seen in this picture.
     way = np.vstack([np.zeros(2), np.cumsum(row["chunk"].reshape(STEPS, 2), axis=0)])
-    way = np.clip(way, -1.2, 1.2)
-    u = (intrinsics[0, 2] - intrinsics[0, 0] * np.tan(way[:, 0])) * z
-    v = (intrinsics[1, 2] + intrinsics[1, 1] * np.tan(way[:, 1])) * z
-    points = np.column_stack([u, v])
+    here = kinematics.camera_in_torso(row["head"])[:3, :3]
+    axes = [kinematics.camera_in_torso(row["head"] + turn)[:3, 2] @ here for turn in way]
+    points = np.array([intrinsics[:2] @ (a / max(a[2], 0.15)) * z for a in axes])
     colour = _SEARCH if row["search"] else _LOOK
     for a, b in pairwise(points):
         cv2.line(picture, _pixel(a), _pixel(b), colour, 2, cv2.LINE_AA)
@@ -211,8 +214,9 @@ def _markdown(split: str, f: dict[str, Any], sheets: dict[str, str]) -> str:
         "## Labels",
         "",
         f"{labels['search_share']:.1%} of the chunks are the search's ({STEPS} steps of {DT_S:g} s): what they name "
-        "does not show. The others turn the head to the pose that brings it best into view. Largest increment of a "
-        f"step, yaw and pitch: {labels['largest_increment_rad']} rad.",
+        f"does not show, and for {labels['never_revealed_share']:.1%} of all no single pose would reveal it. The others "
+        "turn the head to the pose that brings it best into view. Largest increment of a step, yaw and pitch: "
+        f"{labels['largest_increment_rad']} rad.",
         "",
         "| | mean | 5 % | 25 % | 50 % | 75 % | 95 % |",
         "| --- | --- | --- | --- | --- | --- | --- |",

@@ -257,8 +257,8 @@ class Guide:
         geoms = self.eye.geoms_of(self.world.data, fine)
         flat = geoms.ravel() % (self.world.model.ngeom + 1)  # -1 to the last
         size = self.world.model.ngeom + 1
-        angles: Floats = np.bincount(flat, weights=fine.solid_angles().ravel(), minlength=size)
-        pixels: Floats = np.bincount(flat, minlength=size) * (_FULL_PIXELS / geoms.size)
+        angles = np.bincount(flat, weights=fine.solid_angles().ravel(), minlength=size).astype(np.float64)
+        pixels = np.bincount(flat, minlength=size).astype(np.float64) * (_FULL_PIXELS / geoms.size)
         return Look(head, view, geoms, angles, pixels)
 
     def sight(self, look: Look, thing: Thing) -> Sight:

@@ -54,8 +54,8 @@ PAIRS = pa.schema(
         "goal_fraction": pa.float32(),  # of it that shows there
         "search": pa.bool_(),  # whether the chunk is the search's
         "chunk": pa.list_(pa.float32(), STEPS * 2),  # (STEPS, 2) [rad]
-        "coverage": pa.binary(GRID[0] * GRID[1]),  # uint8, share of each patch, of 255
-        "box": pa.list_(pa.int16(), 4),  # first and last column and row [px], -1 where it does not show
+        "coverage": pa.binary(GRID[0] * GRID[1]),  # uint8, share of each patch, of 255; of all that fit
+        "box": pa.list_(pa.int16(), 4),  # of the target: first column, row, last column, row [px], -1: not shown
     }
 )
 
