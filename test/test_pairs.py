@@ -25,6 +25,7 @@ from sapave_ros.learning.pairs.source import Rooms
 from sapave_ros.learning.pairs.splits import ROOMS_PER_SHARD, SEEDS, SHARDS, SPLITS, split_of
 from sapave_ros.learning.pairs.store import ShardError, ShardName
 from sapave_ros.policy.preprocess import reduce_depth, reduce_rgb
+from sapave_ros.sim.objects import VARIANTS
 
 poses = st.tuples(
     *(st.floats(low, high) for low, high in zip(g1.HEAD.lower.tolist(), g1.HEAD.upper.tolist(), strict=True))
@@ -98,6 +99,25 @@ def test_the_first_test_has_shades_that_training_does_not():
     a, b = (source.room(known.templates[0], 7) for source in (known, new))
     assert a.scene.names == b.scene.names
     assert all(i.rgb != j.rgb for i, j in zip(a.scene.items, b.scene.items, strict=True) if max(i.rgb) > 0.02)
+
+
+def test_the_first_test_has_sizes_that_training_does_not(maker):
+    """Everything subtends as much more as its source says, meshes and primitives alike."""
+    source = Rooms(SPLITS["test1"])
+    larger = ShardMaker("test1", source)
+    try:
+        room = Rooms(SPLITS["train"]).room("desk", 2)
+        seen = []
+        for m in (maker, larger):
+            m.guide.load(room.scene)
+            for i in range(len(room.scene.items)):
+                m.guide.best(m.guide.item(i), np.zeros(2))
+            seen.append([m.guide._whole_sr[m.guide.item(i)] for i in range(len(room.scene.items))])
+        ratio = np.array(seen[1]) / np.array(seen[0])
+        assert source.scale not in (1.0, *VARIANTS)
+        np.testing.assert_allclose(ratio, source.scale**2, rtol=0.12)
+    finally:
+        larger.close()
 
 
 # --- movements ----------------------------------------------------------------------------------------------------

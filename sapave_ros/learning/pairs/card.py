@@ -214,8 +214,8 @@ def _markdown(split: str, f: dict[str, Any], sheets: dict[str, str]) -> str:
         "## Labels",
         "",
         f"{labels['search_share']:.1%} of the chunks are the search's ({STEPS} steps of {DT_S:g} s): what they name "
-        f"does not show, and for {labels['never_revealed_share']:.1%} of all no single pose would reveal it. The others "
-        "turn the head to the pose that brings it best into view. Largest increment of a step, yaw and pitch: "
+        f"does not show, and for {labels['never_revealed_share']:.1%} of all no single pose would reveal it. The "
+        "others turn the head to the pose that brings it best into view. Largest increment of a step, yaw and pitch: "
         f"{labels['largest_increment_rad']} rad.",
         "",
         "| | mean | 5 % | 25 % | 50 % | 75 % | 95 % |",

@@ -70,7 +70,7 @@ class ShardMaker:
     def __init__(self, split: str, source: Source) -> None:
         self.split: Split = split_named(split)
         self._source = source
-        self.guide = Guide(World(kinds=source.kinds, blocks=ROOM_BLOCKS))
+        self.guide = Guide(World(kinds=source.kinds, blocks=ROOM_BLOCKS), source.scale)
         self._noise = Noise()
 
     def close(self) -> None:
