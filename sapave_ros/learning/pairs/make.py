@@ -115,7 +115,8 @@ def ray_cluster(address: str, ray: Any = None) -> Crew:
         module = ray
         if module is None:
             import ray as module  # only here: nobody else needs it
-        module.init(address=address, runtime_env={"env_vars": _ENVIRONMENT}, log_to_driver=False)
+        variables = {**_ENVIRONMENT, "MUJOCO_GL": os.environ.get("MUJOCO_GL", "egl")}
+        module.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False)
         try:
             remote = module.remote(make_bytes)
             waiting = [remote.remote(t) for t in tasks]
