@@ -104,7 +104,7 @@ class Stage:
 
 
 def build(kinds: Sequence[str] = KINDS, blocks: int = MAX_BLOCKS) -> Stage:
-    """Compiles the model. Takes a tenth of a second with ten kinds, one with a hundred: do it once per process and thread.
+    """Compiles the model. Takes a tenth of a second with ten kinds: do it once per process and thread.
 
     kinds: what can be in a scene, of the catalogue. blocks: how many blocks a scene may have. Both cost something
     in every step of the physics and in every picture, in use or not.
