@@ -236,7 +236,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         report["scaling"] = s = scaling(args.triples // 2, Path(folder))
         print(
-            f"processes: one {s['one_per_s']:.0f}, two {s['two_per_s']:.0f} triples/s: {s['ratio']:.2f} times; a triple "
+            f"processes: one {s['one_per_s']:.0f}, two {s['two_per_s']:.0f} triples/s: {s['ratio']:.2f} times; one "
             f"costs {1e3 * s['one_processor_s']:.1f} and {1e3 * s['two_processor_s']:.1f} ms of processor time"
         )
         if not args.no_loading:
