@@ -18,13 +18,14 @@ _COMMANDS = {
     "demo": ("sapave_ros.demo.command", "the simulated G1 looks for what it is told; writes a video and a plot"),
     "up": ("sapave_ros.up", "start the graph, on the robot or with --sim, until Ctrl-C"),
     "doctor": ("sapave_ros.doctor.command", "is everything in order, before a start or while the graph runs"),
-    "data": ("sapave_ros.learning.data", "generate training pairs in the simulator"),
+    "data": ("sapave_ros.learning.pairs.command", "generate training data in the simulator, and its card"),
     "train": ("sapave_ros.learning.train", "train one stage of the policy"),
     "export": ("sapave_ros.learning.export", "export the trained policy to ONNX with its manifest"),
     "tables": ("sapave_ros.tables", "write the tables of README.md anew from graph.py"),
 }
 _BENCHES = {
     "look": ("sapave_ros.bench.look", "closed-loop success of looking, in lockstep, on unseen scenes"),
+    "data": ("sapave_ros.bench.data", "how fast training data are made, as a share of raw rendering, and read"),
     "latency": ("sapave_ros.bench.latency", "rates, latencies and CPU of the real processes"),
     "takeover": ("sapave_ros.bench.takeover", "how smooth it is when a person takes over by joystick"),
     "shadow": ("sapave_ros.bench.shadow", "what a graph in shadow mode sends to the actuators, counted by the robot"),
@@ -36,7 +37,8 @@ DISCOVERY_S = 10.0
 
 # What may be missing where the package was installed without an extra.
 _MISSING = (
-    ({"torch", "onnx", "onnxscript"}, "; training needs more: `make dev`, or pip install '.[train]'"),
+    ({"torch", "onnx", "onnxscript", "pyarrow"}, "; training needs more: `make dev`, or pip install '.[train]'"),
+    ({"ray"}, "; work past one machine needs pip install '.[cluster]'"),
     ({"mujoco", "cyclonedds", "imageio", "matplotlib", "psutil"}, "; the simulation needs pip install '.[sim]'"),
     ({"rclpy", "std_msgs", "std_srvs"}, "; source a ROS 2 installation, or pip install '.[ros]'"),
 )

@@ -20,10 +20,10 @@ from tqdm import tqdm
 from sapave_ros.learning import labels
 from sapave_ros.learning.instructions import instruction
 from sapave_ros.learning.model import CONFIGS, PATCH
+from sapave_ros.learning.poses import head_pose
 from sapave_ros.learning.view import Target, Teacher
 from sapave_ros.sim.objects import COLOURS, KINDS
 from sapave_ros.sim.scene import Scene, random_scene
-from sapave_ros.types import Floats
 
 FIRST_TEST_SCENE = 1_000_000
 SCENES_PER_SHARD = 50
@@ -110,24 +110,6 @@ class Recorder:
         self.__post_init__()
 
 
-def head_pose(random: np.random.Generator, teacher: Teacher, scene: Scene) -> Floats:
-    """Somewhere the head may find itself: anywhere, on the search, at a thing, or with a thing at the edge."""
-    what = random.choice(["anywhere", "search", "at", "edge"], p=[0.25, 0.3, 0.25, 0.2])
-    low, high = np.array([-0.86, -0.33]), np.array([0.86, 1.25])
-    if what == "search" or not scene.items:
-        angle = random.uniform(0, 2 * np.pi)
-        circuit = np.array([np.cos(angle), np.sin(angle)]) * labels.SEARCH_RADII_RAD
-        return labels.SEARCH_CENTRE_RAD + circuit * random.normal(1.0, 0.08)
-    if what == "anywhere":
-        return random.uniform(low, high)
-    goal = teacher.goal(scene.names[random.integers(len(scene.names))])
-    if what == "at":
-        return np.clip(goal + random.normal(0, random.choice([0.01, 0.05, 0.15]), 2), low, high)
-    angle = random.uniform(0, 2 * np.pi)
-    edge = np.array([0.60 * np.cos(angle), 0.37 * np.sin(angle)]) / max(abs(np.cos(angle)), abs(np.sin(angle)))
-    return np.clip(goal + edge * random.uniform(0.8, 1.05), low, high)
-
-
 def ask(random: np.random.Generator, scene: Scene, name: str) -> str:
     """An instruction for an item, by its kind alone now and then where that is enough."""
     item = scene.items[scene.index(name)]
@@ -207,7 +189,7 @@ def load(folders: list[Path], size: tuple[int, int], test_share: float = 0.04) -
     for folder in folders:
         shards = sorted(folder.glob("shard_[0-9][0-9][0-9][0-9].npz"))
         if not shards:
-            raise FileNotFoundError(f"{folder}: no shards; make them with `sapave data`")
+            raise FileNotFoundError(f"{folder}: no shards; make them with `sapave data --pairs 100000`")
         held = max(1, round(len(shards) * test_share)) if len(shards) > 1 else 0
         train += shards[: len(shards) - held]
         test += shards[len(shards) - held :] or shards

@@ -74,3 +74,41 @@ def look_chunk(head: Floats, goal: Floats, steps: int, dt_s: float) -> Floats:
 def search_chunk(head: Floats, steps: int, dt_s: float) -> Floats:
     """Increments (steps, 2) [rad] of the next part of the search."""
     return chunk(head, search_velocity, steps, dt_s)
+
+
+def look_chunks(heads: Floats, goals: Floats, steps: int, dt_s: float) -> Floats:
+    """`look_chunk` for many at once: heads and goals (n, 2) to (n, steps, 2) [rad]."""
+    goals = np.clip(goals, g1.HEAD.lower, g1.HEAD.upper)
+
+    def velocity(pose: Floats) -> Floats:
+        away = goals - pose
+        distance = np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9)
+        return away / distance * np.minimum(LOOK_SPEED_RAD_S, distance / LOOK_TIME_S)
+
+    return _follow(heads, velocity, steps, dt_s)
+
+
+def search_chunks(heads: Floats, steps: int, dt_s: float) -> Floats:
+    """`search_chunk` for many at once: heads (n, 2) to (n, steps, 2) [rad]."""
+
+    def velocity(pose: Floats) -> Floats:
+        x, y = ((pose - SEARCH_CENTRE_RAD) / SEARCH_RADII_RAD).T
+        outwards = _JOINING * (1 - x * x - y * y)
+        direction = SEARCH_RADII_RAD * np.column_stack([outwards * x - y, outwards * y + x])
+        size = np.linalg.norm(direction, axis=1, keepdims=True)
+        lost = size[:, 0] < 1e-6
+        direction[lost], size[lost] = (1.0, 0.0), 1.0
+        return direction / size * SEARCH_SPEED_RAD_S
+
+    return _follow(heads, velocity, steps, dt_s)
+
+
+def _follow(heads: Floats, velocity: Velocity, steps: int, dt_s: float) -> Floats:
+    pose = np.clip(heads, g1.HEAD.lower, g1.HEAD.upper)
+    increments = np.empty((len(heads), steps, 2))
+    for i in range(steps):
+        before = pose
+        for _ in range(_SUBSTEPS):
+            pose = np.clip(pose + velocity(pose) * dt_s / _SUBSTEPS, g1.HEAD.lower, g1.HEAD.upper)
+        increments[:, i] = pose - before
+    return increments

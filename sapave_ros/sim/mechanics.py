@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from sapave_ros import g1
 from sapave_ros.g1 import JointGroup
+from sapave_ros.sim.objects import KINDS
+from sapave_ros.sim.scene import MAX_BLOCKS
 from sapave_ros.sim.stage import NECK_KD, NECK_KP, TIMESTEP_S, build
 from sapave_ros.types import Floats
 
@@ -19,8 +23,9 @@ OWN_KD = np.array([6.0] * 12 + [6.0] * 3 + list(g1.ARMS.column("kd")))
 class Mechanics:
     """A robot in an empty stage. Arrays are in the order of the named `g1` group; motors: `g1.MOTOR_NAMES`, (29,)."""
 
-    def __init__(self) -> None:
-        self.stage = build()
+    def __init__(self, kinds: Sequence[str] = KINDS, blocks: int = MAX_BLOCKS) -> None:
+        """kinds, blocks: as `stage.build`."""
+        self.stage = build(kinds, blocks)
         self.model = self.stage.model
         self.data = mujoco.MjData(self.model)
         self._motor_q, self._motor_v = self._addresses(g1.MOTOR_NAMES)

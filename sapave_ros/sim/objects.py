@@ -1,87 +1,44 @@
-"""Household objects of the stand-in world: ten kinds told apart by shape, eight colours told apart by name.
+"""Household objects of the stand-in world: kinds told apart by shape, eight colours told apart by name.
 
-An object stands on its base: the origin of its frame is the centre of the base, z up. Parts are MuJoCo
-primitives or surfaces of revolution. Each kind is built in `VARIANTS` sizes.
+`KINDS` are the ten of `scene.random_scene`; the others of the catalogue are in `shapes`. Each kind is built in
+`VARIANTS` sizes.
 """
 
 from __future__ import annotations
 
 import colorsys
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vector = tuple[float, float, float]
-Colour = tuple[float, float, float]
+from sapave_ros.sim.parts import ALONG_X, Colour, Part, Shape, Vector, revolve, ring, shell
+from sapave_ros.sim.shapes import BUILDERS
+
+__all__ = [
+    "BASIC",
+    "COLOURS",
+    "KINDS",
+    "VARIANTS",
+    "Colour",
+    "Part",
+    "Shape",
+    "Vector",
+    "random_colour",
+    "revolve",
+    "shape",
+]
 
 VARIANTS: tuple[float, ...] = (0.85, 1.0, 1.18)
 """Scale of each size in which a kind exists; a scene uses a (kind, variant) once at most."""
 
-_NO_TURN = (1.0, 0.0, 0.0, 0.0)
-_ALONG_X = (math.sqrt(0.5), 0.0, math.sqrt(0.5), 0.0)  # a cylinder's z axis turned to x
-_SEGMENTS = 28
-
-
-@dataclass(frozen=True)
-class Part:
-    """One geom of an object.
-
-    shape: box, sphere, cylinder, capsule, ellipsoid (size as MuJoCo's geom size [m]) or revolved.
-    position [m] and quaternion (w, x, y, z) in the object's frame. colour: fixed (r, g, b) in 0..1, or
-    None where the part takes the object's colour. profile: (radius, z) points [m] of a revolved
-    surface, going around the cross-section counter-clockwise seen with z up and radius to the right.
-    """
-
-    shape: str
-    size: tuple[float, ...] = ()
-    position: Vector = (0.0, 0.0, 0.0)
-    quaternion: tuple[float, float, float, float] = _NO_TURN
-    colour: Colour | None = None
-    profile: tuple[tuple[float, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class Shape:
-    """An object's parts and the cylinder around it: radius [m] of its footprint, height [m]."""
-
-    parts: tuple[Part, ...]
-    radius: float
-    height: float
-
-    @property
-    def centre(self) -> Vector:
-        """The point that counts as the object's centre, in its frame [m]: half way up."""
-        return (0.0, 0.0, self.height / 2.0)
-
-
-def _shell(outer: Sequence[tuple[float, float]], thickness: float) -> Part:
-    """An open vessel: the outer profile from the middle of the base to the rim, and an inner wall back down."""
-    inner = [(max(r - thickness, 0.0), max(z, thickness)) for r, z in reversed(outer)]
-    return Part("revolved", profile=(*outer, *inner))
-
-
-def _ring(x: float, z: float, radius: float, thickness: float) -> tuple[Part, ...]:
-    """A handle: half a ring of capsules in the xz plane, open towards -x, its middle at (x, z)."""
-    angles = np.linspace(-math.pi / 2, math.pi / 2, 6)
-    points = [(x + radius * math.cos(a), z + radius * math.sin(a)) for a in angles]
-    parts = []
-    for (x0, z0), (x1, z1) in pairwise(points):
-        tilt = math.atan2(x1 - x0, z1 - z0)
-        half = math.hypot(x1 - x0, z1 - z0) / 2
-        turn = (math.cos(tilt / 2), 0.0, math.sin(tilt / 2), 0.0)
-        parts.append(Part("capsule", (thickness, half), ((x0 + x1) / 2, 0.0, (z0 + z1) / 2), turn))
-    return tuple(parts)
-
 
 def _mug(s: float) -> Shape:
     r, h = 0.045 * s, 0.105 * s
-    body = _shell([(0, 0), (r, 0), (r, h)], 0.006 * s)
+    body = shell([(0, 0), (r, 0), (r, h)], 0.006 * s)
     coffee = Part("cylinder", (r - 0.006 * s, 0.001), (0, 0, 0.75 * h), colour=(0.16, 0.09, 0.05))
-    return Shape((body, coffee, *_ring(r - 0.004 * s, h / 2, 0.034 * s, 0.008 * s)), r + 0.034 * s, h)
+    return Shape((body, coffee, *ring(r - 0.004 * s, h / 2, 0.034 * s, 0.008 * s)), r + 0.034 * s, h)
 
 
 def _bottle(s: float) -> Shape:
@@ -103,7 +60,7 @@ def _bottle(s: float) -> Shape:
 def _bowl(s: float) -> Shape:
     r, h = 0.085 * s, 0.07 * s
     arc = [(r * math.sin(a), h * (1 - math.cos(a))) for a in np.linspace(0.35, math.pi / 2, 7)]
-    return Shape((_shell([(0, 0), (0.35 * r, 0), *arc], 0.006 * s),), r, h)
+    return Shape((shell([(0, 0), (0.35 * r, 0), *arc], 0.006 * s),), r, h)
 
 
 def _box(s: float) -> Shape:
@@ -163,23 +120,23 @@ def _teapot(s: float) -> Shape:
     )
     knob = Part("sphere", (0.016 * s,), (0, 0, 0.88 * h))
     return Shape(
-        (Part("revolved", profile=body), spout, knob, *_ring(0.85 * r, 0.45 * h, 0.04 * s, 0.009 * s)), 1.6 * r, h
+        (Part("revolved", profile=body), spout, knob, *ring(0.85 * r, 0.45 * h, 0.04 * s, 0.009 * s)), 1.6 * r, h
     )
 
 
 def _pan(s: float) -> Shape:
     r, h = 0.085 * s, 0.045 * s
-    handle = Part("capsule", (0.011 * s, 0.07 * s), (r + 0.07 * s, 0, 0.8 * h), _ALONG_X, colour=(0.10, 0.10, 0.11))
-    return Shape((_shell([(0, 0), (0.85 * r, 0), (r, h)], 0.006 * s), handle), r + 0.07 * s, h)
+    handle = Part("capsule", (0.011 * s, 0.07 * s), (r + 0.07 * s, 0, 0.8 * h), ALONG_X, colour=(0.10, 0.10, 0.11))
+    return Shape((shell([(0, 0), (0.85 * r, 0), (r, h)], 0.006 * s), handle), r + 0.07 * s, h)
 
 
 def _vase(s: float) -> Shape:
     r, h = 0.055 * s, 0.22 * s
     outline = ((0, 0), (0.55, 0), (0.9, 0.2), (1.0, 0.36), (0.85, 0.55), (0.45, 0.76), (0.42, 0.84), (0.68, 1.0))
-    return Shape((_shell([(a * r, b * h) for a, b in outline], 0.006 * s),), r, h)
+    return Shape((shell([(a * r, b * h) for a, b in outline], 0.006 * s),), r, h)
 
 
-_BUILDERS: dict[str, Callable[[float], Shape]] = {
+BASIC: dict[str, Callable[[float], Shape]] = {
     "mug": _mug,
     "bottle": _bottle,
     "bowl": _bowl,
@@ -192,8 +149,8 @@ _BUILDERS: dict[str, Callable[[float], Shape]] = {
     "vase": _vase,
 }
 
-KINDS: tuple[str, ...] = tuple(_BUILDERS)
-"""Every kind of object there is."""
+KINDS: tuple[str, ...] = tuple(BASIC)
+"""The kinds of `scene.random_scene`, and those compiled unless others are asked for."""
 
 # Hue [0..1], saturation, value; and how far each may stray. Kept apart so that a name stays unambiguous.
 _HSV: dict[str, tuple[Colour, Colour]] = {
@@ -211,13 +168,15 @@ COLOURS: tuple[str, ...] = tuple(_HSV)
 """Every colour name there is."""
 
 
+@cache
 def shape(kind: str, variant: int) -> Shape:
     """The shape of one kind in one size. Raises ValueError naming the kinds or the number of variants."""
-    if kind not in _BUILDERS:
-        raise ValueError(f"kind: no object {kind!r}; there are {', '.join(KINDS)}")
+    build = BASIC.get(kind) or BUILDERS.get(kind)
+    if build is None:
+        raise ValueError(f"kind: no object {kind!r}; there are {', '.join((*BASIC, *BUILDERS))}")
     if not 0 <= variant < len(VARIANTS):
         raise ValueError(f"variant: {variant} of {kind!r}, expected 0 to {len(VARIANTS) - 1}")
-    return _BUILDERS[kind](VARIANTS[variant])
+    return build(VARIANTS[variant])
 
 
 def random_colour(name: str, random: np.random.Generator) -> Colour:
@@ -228,40 +187,3 @@ def random_colour(name: str, random: np.random.Generator) -> Colour:
     h, s, v = np.array(centre) + np.array(spread) * random.uniform(-1.0, 1.0, 3)
     r, g, b = colorsys.hsv_to_rgb(h % 1.0, min(max(s, 0.0), 1.0), min(max(v, 0.0), 1.0))
     return (round(float(r), 4), round(float(g), 4), round(float(b), 4))
-
-
-def revolve(profile: Sequence[tuple[float, float]]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Turns a cross-section around z.
-
-    profile: (radius, z) points [m]. Returns vertices (v, 3) and triangles (f, 3), normals outwards;
-    points on the axis become one vertex each, and no triangle is degenerate. Every ring is doubled
-    where the profile bends sharply, so that smooth shading does not round the edges off.
-    """
-    vertices: list[Vector] = []
-    faces: list[tuple[int, int, int]] = []
-    angles = np.linspace(0.0, 2 * math.pi, _SEGMENTS, endpoint=False)
-
-    def ring(radius: float, z: float) -> list[int]:
-        first = len(vertices)
-        if radius <= 1e-9:
-            vertices.append((0.0, 0.0, z))
-            return [first] * _SEGMENTS
-        vertices.extend((radius * math.cos(a), radius * math.sin(a), z) for a in angles)
-        return list(range(first, first + _SEGMENTS))
-
-    previous: tuple[float, list[int]] | None = None  # direction of the last band, its upper ring
-    for (r0, z0), (r1, z1) in pairwise(profile):
-        if max(r0, r1) <= 1e-9 or (abs(r0 - r1) < 1e-9 and abs(z0 - z1) < 1e-9):
-            continue
-        direction = math.atan2(z1 - z0, r1 - r0)
-        smooth = previous is not None and abs(math.remainder(direction - previous[0], 2 * math.pi)) < 0.7
-        low = previous[1] if smooth and previous is not None else ring(r0, z0)
-        high = ring(r1, z1)
-        for i in range(_SEGMENTS):
-            j = (i + 1) % _SEGMENTS
-            if low[i] != low[j]:
-                faces.append((low[i], low[j], high[i]))
-            if high[i] != high[j]:
-                faces.append((low[j], high[j], high[i]))
-        previous = direction, high
-    return np.array(vertices), np.array(faces, dtype=np.int32)

@@ -21,6 +21,11 @@ TEXTURES: tuple[str, ...] = ("plain", "wood", "speckle", "tiles", "stripes")
 """Surfaces of blocks; the block's colour tints them."""
 
 MAX_BLOCKS = 32
+"""Slots for blocks where nothing else is asked for: enough for `random_scene`."""
+
+ROOM_BLOCKS = 40
+"""Slots that a room of `sim.rooms` may need."""
+
 # Half of the camera's view plus a margin: beyond it a thing is surely out of view.
 _OUT_OF_VIEW_YAW_RAD = 0.60 + 0.15
 _ROOM_BLOCKS = 4  # floor and three walls come first; the rest is furniture
@@ -118,7 +123,7 @@ def random_scene(seed: int, *, require: tuple[str, str] | None = None) -> Scene:
     random = np.random.default_rng([seed, 0x5A7A7E])
     blocks: list[Block] = []
     surfaces: list[Surface] = []
-    _walls(random, blocks)
+    walls(random, blocks)
     _table(random, blocks, surfaces)
     side = random.choice([-1.0, 1.0])
     _shelf(random, blocks, surfaces, side * random.uniform(0.50, 0.80))
@@ -130,10 +135,10 @@ def random_scene(seed: int, *, require: tuple[str, str] | None = None) -> Scene:
         seed=seed,
         blocks=tuple(blocks),
         items=tuple(items),
-        lights=tuple(_light(random) for _ in range(2)),
+        lights=tuple(light(random) for _ in range(2)),
         ambient=float(random.uniform(0.30, 0.50)),
         head=(float(random.uniform(-0.75, 0.75)), float(random.uniform(-0.1, 0.85))),
-        arms=_arms(random),
+        arms=waiting_arms(random),
         hands=tuple(float(h) for h in g1.HANDS.lower + random.uniform(0.0, 0.5) * (g1.HANDS.upper - g1.HANDS.lower)),
     )
 
@@ -148,26 +153,26 @@ def demo_scene(seed: int, target: tuple[str, str] = ("red", "mug")) -> Scene:
     return replace(scene, head=(float(start), float(random.uniform(0.1, 0.6))))
 
 
-def _grey_or_wood(random: np.random.Generator) -> tuple[Colour, str]:
+def furniture_paint(random: np.random.Generator) -> tuple[Colour, str]:
     """A muted colour with a texture: furniture must not look like an object."""
     if random.uniform() < 0.6:
         light = random.uniform(0.35, 1.0)
         r, g, b = light * np.array([0.80, 0.62, 0.42]) * random.uniform(0.9, 1.1, 3)
         return (float(r), float(g), float(b)), "wood"
-    return _muted(random, 0.3, 0.85), str(random.choice(["plain", "speckle"]))
+    return muted(random, 0.3, 0.85), str(random.choice(["plain", "speckle"]))
 
 
-def _muted(random: np.random.Generator, dark: float, light: float) -> Colour:
+def muted(random: np.random.Generator, dark: float, light: float) -> Colour:
+    """A shade of grey, hardly tinted."""
     r, g, b = np.clip(random.uniform(dark, light) + random.uniform(-0.07, 0.07, 3), 0.0, 1.0)
     return (float(r), float(g), float(b))
 
 
-def _walls(random: np.random.Generator, blocks: list[Block]) -> None:
+def walls(random: np.random.Generator, blocks: list[Block]) -> None:
+    """Floor and three walls."""
     front, left, right = random.uniform(2.4, 3.2), random.uniform(1.9, 2.8), random.uniform(1.9, 2.8)
-    floor = (_muted(random, 0.3, 0.7), str(random.choice(["wood", "speckle", "tiles", "plain"])))
-    paint = [
-        (_muted(random, 0.5, 0.95), str(random.choice(["plain", "plain", "speckle", "stripes"]))) for _ in range(3)
-    ]
+    floor = (muted(random, 0.3, 0.7), str(random.choice(["wood", "speckle", "tiles", "plain"])))
+    paint = [(muted(random, 0.5, 0.95), str(random.choice(["plain", "plain", "speckle", "stripes"]))) for _ in range(3)]
     blocks.append(Block((0.5, 0.0, -0.05), (4.0, 3.5, 0.05), 0.0, *floor))
     blocks.append(Block((front + 0.05, 0.0, 1.3), (0.05, 3.5, 1.4), 0.0, *paint[0]))
     blocks.append(Block((0.5, left + 0.05, 1.3), (3.0, 0.05, 1.4), 0.0, *paint[1]))
@@ -177,7 +182,7 @@ def _walls(random: np.random.Generator, blocks: list[Block]) -> None:
 def _table(random: np.random.Generator, blocks: list[Block], surfaces: list[Surface]) -> None:
     front, depth, width = random.uniform(0.40, 0.50), random.uniform(0.50, 0.75), random.uniform(0.85, 1.4)
     height, offset = random.uniform(0.62, 0.76), random.uniform(-0.15, 0.15)
-    paint = _grey_or_wood(random)
+    paint = furniture_paint(random)
     x = front + depth / 2
     blocks.append(Block((x, offset, height - 0.015), (depth / 2, width / 2, 0.015), 0.0, *paint))
     for sx in (-1, 1):
@@ -192,7 +197,7 @@ def _table(random: np.random.Generator, blocks: list[Block], surfaces: list[Surf
 def _shelf(random: np.random.Generator, blocks: list[Block], surfaces: list[Surface], yaw: float) -> None:
     distance, width, depth = random.uniform(1.40, 1.75), random.uniform(0.32, 0.45), random.uniform(0.14, 0.18)
     x, y = EYE[0] + distance * math.cos(yaw), distance * math.sin(yaw)
-    paint = _grey_or_wood(random)
+    paint = furniture_paint(random)
     heights = np.array([0.40, 0.75, 1.10, 1.45]) + random.uniform(-0.06, 0.06)
     heights = heights[: random.integers(3, 5)]
     frame = Surface(x, y, 0.0, yaw, depth, width)
@@ -208,7 +213,7 @@ def _shelf(random: np.random.Generator, blocks: list[Block], surfaces: list[Surf
 def _stool(random: np.random.Generator, blocks: list[Block], surfaces: list[Surface], yaw: float) -> None:
     distance, half, height = random.uniform(1.15, 1.45), random.uniform(0.16, 0.22), random.uniform(0.32, 0.52)
     x, y = EYE[0] + distance * math.cos(yaw), distance * math.sin(yaw)
-    paint = _grey_or_wood(random)
+    paint = furniture_paint(random)
     blocks.append(Block((x, y, height - 0.02), (half, half, 0.02), yaw, *paint))
     blocks.append(Block((x, y, height / 2 - 0.02), (half * 0.5, half * 0.5, height / 2 - 0.02), yaw, *paint))
     surfaces.append(Surface(x, y, height, yaw, half, half))
@@ -240,13 +245,14 @@ def _items(
     return items
 
 
-def _light(random: np.random.Generator) -> Light:
+def light(random: np.random.Generator) -> Light:
+    """A light from somewhere above."""
     direction = (float(random.uniform(-0.8, 0.8)), float(random.uniform(-0.8, 0.8)), -1.0)
     tint = random.uniform(0.25, 0.60) * random.uniform(0.9, 1.0, 3)
     return Light(direction, (float(tint[0]), float(tint[1]), float(tint[2])))
 
 
-def _arms(random: np.random.Generator) -> tuple[float, ...]:
+def waiting_arms(random: np.random.Generator) -> tuple[float, ...]:
     """Upper arms down, forearms forward and a little up, as a robot stands that waits."""
     nominal = {"shoulder_roll": 0.15, "elbow": -0.15}
     arms = []

@@ -1,13 +1,13 @@
 """The MuJoCo model: the robot from its URDF, and slots that any scene can be put into.
 
 Compiling takes a hundred times longer than loading a scene, so it is done once. A scene then only moves,
-recolours, shows or hides what is there: `MAX_BLOCKS` boxes for furniture, each kind of object in each of its
-sizes, two lights.
+recolours, shows or hides what is there: boxes for furniture, each kind of object in each of its sizes, two lights.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -51,7 +51,7 @@ _TEXTURE_PIXELS = 128
 class Stage:
     """The compiled model and where in it the slots are.
 
-    blocks: geom ids (MAX_BLOCKS,). objects: (kind, variant) to (body id, geom ids). fixed_rgb: geom id to
+    blocks: geom ids of the slots for furniture. objects: (kind, variant) to (body id, geom ids). fixed_rgb: geom id to
     the colour of a part that does not take the object's.
     """
 
@@ -63,8 +63,8 @@ class Stage:
     def load(self, scene: Scene) -> None:
         """Puts a scene into the slots. Raises ValueError where it has more blocks than there are slots."""
         m = self.model
-        if len(scene.blocks) > MAX_BLOCKS:
-            raise ValueError(f"scene.blocks: {len(scene.blocks)}, at most {MAX_BLOCKS}")
+        if len(scene.blocks) > len(self.blocks):
+            raise ValueError(f"scene.blocks: {len(scene.blocks)}, at most {len(self.blocks)}")
         for i, g in enumerate(self.blocks):
             if i >= len(scene.blocks):
                 _show(m, (g,), False)
@@ -79,6 +79,9 @@ class Stage:
         used = {(item.kind, item.variant): item for item in scene.items}
         if len(used) != len(scene.items):
             raise ValueError("scene.items: a kind is there twice in one size")
+        missing = sorted({kind for kind, _ in used.keys() - self.objects.keys()})
+        if missing:
+            raise ValueError(f"scene.items: {', '.join(missing)} not among the kinds that were compiled")
         for key, (body, geoms) in self.objects.items():
             _show(m, geoms, key in used)
             if key in used:
@@ -100,10 +103,13 @@ class Stage:
         return np.array(item.position) + np.array(shape(item.kind, item.variant).centre)
 
 
-def build() -> Stage:
-    """Compiles the model. Takes a tenth of a second: do it once per process and thread.
+def build(kinds: Sequence[str] = KINDS, blocks: int = MAX_BLOCKS) -> Stage:
+    """Compiles the model. Takes a tenth of a second with ten kinds: do it once per process and thread.
 
-    Raises RuntimeError where this MuJoCo does not read the URDF's mimic joints.
+    kinds: what can be in a scene, of the catalogue. blocks: how many blocks a scene may have. Both cost something
+    in every step of the physics and in every picture, in use or not.
+
+    Raises ValueError on an unknown kind, RuntimeError where this MuJoCo does not read the URDF's mimic joints.
     """
     urdf = g1.model_path()
     spec = mujoco.MjSpec.from_file(str(urdf))
@@ -112,12 +118,12 @@ def build() -> Stage:
     spec.option.iterations = 20
     _robot(spec)
     _surfaces(spec)
-    for i in range(MAX_BLOCKS):
+    for i in range(blocks):
         body = spec.worldbody.add_body(name=f"block_{i}")
         geom = body.add_geom(name=f"block_{i}", type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.1, 0.1, 0.1))
         geom.contype, geom.conaffinity, geom.group = 2, 1, GROUP_HIDDEN
     fixed: dict[str, tuple[float, float, float]] = {}
-    for kind in KINDS:
+    for kind in kinds:
         for variant in range(len(VARIANTS)):
             _object(spec, kind, variant, fixed)
     model = spec.compile()
@@ -132,13 +138,13 @@ def build() -> Stage:
         model.dof_damping[model.joint(name).dofadr] = _NECK_DAMPING
     _paint(model)
     objects = {}
-    for kind in KINDS:
+    for kind in kinds:
         for variant in range(len(VARIANTS)):
             body = model.body(f"{kind}_{variant}").id
             first = int(model.body_geomadr[body])
             objects[kind, variant] = body, tuple(range(first, first + int(model.body_geomnum[body])))
-    blocks = tuple(model.geom(f"block_{i}").id for i in range(MAX_BLOCKS))
-    return Stage(model, blocks, objects, {model.geom(name).id: rgb for name, rgb in fixed.items()})
+    slots = tuple(model.geom(f"block_{i}").id for i in range(blocks))
+    return Stage(model, slots, objects, {model.geom(name).id: rgb for name, rgb in fixed.items()})
 
 
 def _robot(spec: mujoco.MjSpec) -> None:

@@ -6,6 +6,7 @@ Loading another scene costs under a millisecond. Not thread-safe: a second threa
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -16,8 +17,9 @@ from sapave_ros import g1
 from sapave_ros.sim.mechanics import OWN_KD as OWN_KD
 from sapave_ros.sim.mechanics import OWN_KP as OWN_KP
 from sapave_ros.sim.mechanics import Mechanics
+from sapave_ros.sim.objects import KINDS
 from sapave_ros.sim.rendering import HEAD_CAMERA, Camera, Renderer
-from sapave_ros.sim.scene import Scene
+from sapave_ros.sim.scene import MAX_BLOCKS, ROOM_BLOCKS, Scene
 from sapave_ros.sim.stage import CAMERA, GROUP_SHOWN, GROUP_TARGET
 from sapave_ros.types import Floats
 
@@ -43,13 +45,20 @@ class LookTarget:
 class World(Mechanics):
     """One robot in one room. Arrays are in the order of the named `g1` group; motors: `g1.MOTOR_NAMES`, (29,)."""
 
-    def __init__(self, scene: Scene | None = None) -> None:
-        super().__init__()
+    def __init__(self, scene: Scene | None = None, kinds: Sequence[str] = KINDS, blocks: int | None = None) -> None:
+        """kinds: what can be in its scenes, of the catalogue. blocks: how many blocks a scene may have; None is
+        what `random_scene` needs where only its kinds are there, else what a room of `sim.rooms` needs.
+        """
+        if blocks is None:
+            blocks = MAX_BLOCKS if set(kinds) <= set(KINDS) else ROOM_BLOCKS
+        super().__init__(kinds, blocks)
         self._scratch = mujoco.MjData(self.model)
         self._renderer: Renderer | None = None
         self._camera_id = self.model.camera(CAMERA).id
         self.scene: Scene | None = None
         self._item_of_geom = np.full(self.model.ngeom + 1, -1, np.int16)  # the last entry serves id -1
+        self._block_of_geom = self._item_of_geom.copy()
+        self._block_of_geom[list(self.stage.blocks)] = np.arange(len(self.stage.blocks))
         self._centres: Floats = np.empty((0, 3))
         if scene is not None:
             self.load(scene)
@@ -95,6 +104,12 @@ class World(Mechanics):
         """Index into `scene.items` of every pixel (H, W), -1 where no object is."""
         return self._item_of_geom[self._eyes().geoms(self.data, camera)]
 
+    def segmentation_all(self, camera: Camera = HEAD_CAMERA) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """Indices into `scene.items` and into `scene.blocks` of every pixel, (H, W) each, -1 where none is; in one
+        pass."""
+        geoms = self._eyes().geoms(self.data, camera)
+        return self._item_of_geom[geoms], self._block_of_geom[geoms]
+
     @property
     def camera_in_torso(self) -> Floats:
         """Pose of the head camera's optical frame (x right, y down, z forward) in torso_link, (4, 4)."""
@@ -127,10 +142,17 @@ class World(Mechanics):
     def head_pose_towards(self, name: str) -> Floats:
         """Head position (2,) [rad] that brings that object's centre closest to the optical axis, within the limits.
 
-        Newton's method on (x/z, y/z) of the centre in the camera, from the direction of the centre. Raises
-        KeyError that lists the names.
+        Raises KeyError that lists the names.
         """
-        centre = self.centre(name)
+        return self.head_pose_towards_point(self.centre(name))
+
+    def head_pose_towards_point(self, point: Floats) -> Floats:
+        """Head position (2,) [rad] that brings a point of the world (3,) [m] closest to the optical axis, within the
+        limits.
+
+        Newton's method on (x/z, y/z) of the point in the camera, from the direction of the point.
+        """
+        centre = np.asarray(point, dtype=np.float64)
         scratch = self._scratch
         scratch.qpos[:] = self.data.qpos
         qpos = self._group(g1.HEAD)[0]
@@ -162,6 +184,27 @@ class World(Mechanics):
             self.data.qpos[qpos] = before
             self._update_kinematics()
 
+    def visible_fraction(
+        self, item: int | None = None, blocks: Sequence[int] = (), camera: Camera = HEAD_CAMERA
+    ) -> float:
+        """Visible pixels of an item of the scene, or of some blocks as one, over those that it alone would cover in
+        the picture; 0 where that is none.
+        """
+        if item is not None:
+            thing = self._scene().items[item]
+            geoms = list(self.stage.objects[thing.kind, thing.variant][1])
+        else:
+            geoms = [self.stage.blocks[i] for i in blocks]
+        self.model.geom_group[geoms] = GROUP_TARGET
+        try:
+            alone = np.isin(self._eyes().geoms(self.data, camera, target_alone=True), geoms).sum()
+            if not alone:
+                return 0.0
+            visible = np.isin(self._eyes().geoms(self.data, camera), geoms).sum()
+        finally:
+            self.model.geom_group[geoms] = GROUP_SHOWN
+        return float(visible / alone)
+
     def close(self) -> None:
         """Frees the graphics context, if there is one."""
         if self._renderer is not None:
@@ -181,17 +224,7 @@ class World(Mechanics):
         return self.scene
 
     def _visible_fraction(self, name: str, camera: Camera) -> float:
-        item = self._scene().items[self._scene().index(name)]
-        geoms = list(self.stage.objects[item.kind, item.variant][1])
-        self.model.geom_group[geoms] = GROUP_TARGET
-        try:
-            alone = np.isin(self._eyes().geoms(self.data, camera, target_alone=True), geoms).sum()
-            if not alone:
-                return 0.0
-            visible = np.isin(self._eyes().geoms(self.data, camera), geoms).sum()
-        finally:
-            self.model.geom_group[geoms] = GROUP_SHOWN
-        return float(visible / alone)
+        return self.visible_fraction(self._scene().index(name), camera=camera)
 
     def _miss(self, data: mujoco.MjData, qpos: NDArray[np.intp], q: Floats, centre: Floats) -> Floats:
         data.qpos[qpos] = q

@@ -1,0 +1,184 @@
+"""Shards as arrays to train on: what `learning.train.Batches` takes, in memory or mapped from disk.
+
+Pictures are decoded once. Mapped, they are then files of their own beside the shards (30 kB + 15 kB each), which the
+operating system keeps in memory as far as there is room; a batch is as fast as from arrays as long as there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sapave_ros.learning.data import Dataset, Field
+from sapave_ros.learning.pairs import store
+from sapave_ros.learning.pairs.camera import GRID, PICTURE_SIZE
+from sapave_ros.learning.pairs.generate import chunks, revealed
+from sapave_ros.learning.pairs.labels import STEPS
+from sapave_ros.learning.pairs.store import ShardName
+
+FILTERS = ("template", "visibility", "kind", "difficulty", "split", "search", "target_kind", "target_colour")
+"""Columns by which pairs may be chosen."""
+
+UNSEEN = ("search", "goal")
+
+_FORMAT = 1
+_H, _W = PICTURE_SIZE
+_MAPPED: dict[Field, tuple[tuple[int, ...], type]] = {
+    Field.RGB: ((_H, _W, 3), np.uint8),
+    Field.DEPTH: ((_H, _W), np.float16),
+}
+_ROWS = tuple(f.name for f in store.PAIRS if f.name not in ("text", "chunk", "coverage", "picture", "room_seed"))
+
+
+class PairDataset(Dataset):
+    """Arrays by `data.Field`; and `rows`, every other column of the pairs by name (n, ...).
+
+    folders: of shards. split: of those alone. where: column (`FILTERS`) to the values that are wanted. unseen: what is
+    right for a thing that the picture does not show: to "search" for it, or to turn to the "goal" that would reveal it
+    (as if one knew). mapped: pictures mapped from disk instead of loaded. check: hold every byte against its
+    checksums first.
+
+    Raises FileNotFoundError for a folder without shards, ShardError for a shard that is damaged or missing (both say
+    which command makes it), ValueError for a filter that does not exist or leaves nothing.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        split: str | None = None,
+        where: Mapping[str, Collection[Any]] | None = None,
+        *,
+        unseen: str = "search",
+        mapped: bool = True,
+        check: bool = False,
+    ) -> None:
+        if unseen not in UNSEEN:
+            raise ValueError(f"unseen: {unseen!r}, expected of {', '.join(UNSEEN)}")
+        for column in where or {}:
+            if column not in FILTERS:
+                raise ValueError(f"where: {column!r}, expected of {', '.join(FILTERS)}")
+        names = store.find(folders, split)
+        if check:
+            for name in names:
+                store.check(name)
+        pictures = _pictures(names)
+        pairs = _pairs(names)
+        keep = np.ones(len(pairs["text"]), bool)
+        for column, wanted in (where or {}).items():
+            keep &= np.isin(pairs[column], list(wanted))
+        if not keep.any():
+            raise ValueError(f"where: {dict(where or {})} leaves no pair of {len(keep)}")
+        chosen = {column: values[keep] for column, values in pairs.items()}
+        chunk = chosen["chunk"].reshape(-1, STEPS, 2)
+        if unseen == "goal":
+            turn = chosen["search"] & revealed(chosen["goal_fraction"])
+            chunk[turn] = chunks(chosen["head"][turn], chosen["goal"][turn], np.zeros(int(turn.sum()), bool))
+        super().__init__(
+            {
+                **pictures,
+                **_unpacked(names, mapped),
+                Field.IMAGE: chosen["picture"].astype(np.int64),
+                Field.TEXT: chosen["text"],
+                Field.CHUNK: chunk,
+                Field.COVERAGE: chosen["coverage"].reshape(-1, *GRID),
+            }
+        )
+        self.rows: dict[str, NDArray] = {column: chosen[column] for column in _ROWS}
+        self.hash = store.data_hash(names)
+        self._texts: list[str] = [str(t) for t in self[Field.TEXT]]
+
+    @property
+    def texts(self) -> list[str]:
+        return self._texts
+
+    def batches(self, tokenizer: Any, batch: int, seed: int, mirror: bool = False) -> Any:
+        """`learning.train.Batches` of these pairs."""
+        from sapave_ros.learning.train import Batches
+
+        return Batches(self, tokenizer, batch, seed, mirror)
+
+
+def _pairs(names: Sequence[ShardName]) -> dict[str, NDArray]:
+    """All pairs; `picture` counts through all shards."""
+    parts: dict[str, list[NDArray]] = {f.name: [] for f in store.PAIRS}
+    first = 0
+    for name in names:
+        table = store.read(name, "pairs")
+        for column, arrays in parts.items():
+            values = store.array(table, column)
+            arrays.append(values + first if column == "picture" else values)
+        first += store.note(name)["rows"]["pictures"]
+    return {column: np.concatenate(arrays) for column, arrays in parts.items()}
+
+
+def _pictures(names: Sequence[ShardName]) -> dict[Field, NDArray]:
+    """What belongs to a picture and is small."""
+    columns = {
+        Field.INTRINSICS: ("intrinsics", (3, 3)),
+        Field.POSE: ("camera_in_torso", (4, 4)),
+        Field.JOINTS: ("joint_positions", (-1,)),
+        Field.SCENE: ("room_seed", ()),
+    }
+    tables = [store.read(name, "pictures", [c for c, _ in columns.values()]) for name in names]
+    out = {}
+    for f, (column, shape) in columns.items():
+        values = np.concatenate([store.array(t, column) for t in tables])
+        out[f] = values.reshape(len(values), *shape) if shape else values
+    return out
+
+
+def _unpacked(names: Sequence[ShardName], mapped: bool) -> dict[Field, NDArray]:
+    """Colour and depth of all pictures. mapped: from files that are made where they are missing or of other shards."""
+    counts = [store.note(name)["rows"]["pictures"] for name in names]
+    shapes = {f: ((sum(counts), *shape), kind) for f, (shape, kind) in _MAPPED.items()}
+    if not mapped:
+        arrays = {f: np.empty(shape, kind) for f, (shape, kind) in shapes.items()}
+        _fill(names, arrays)
+        return arrays
+    digest = store.data_hash(names)
+    folder = names[0].folder / ".arrays" / digest[:16]
+    note = folder / "whole.json"
+    about = {"format": _FORMAT, "hash": digest}
+    if not _says(note, about):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            opened = {
+                f: np.lib.format.open_memmap(folder / f"{f.value}.npy", "w+", dtype=kind, shape=shape)
+                for f, (shape, kind) in shapes.items()
+            }
+            _fill(names, opened)
+            for array in opened.values():
+                array.flush()
+            del opened
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        note.write_text(json.dumps(about))
+    return {f: np.load(folder / f"{f.value}.npy", mmap_mode="r") for f in shapes}
+
+
+def _fill(names: Sequence[ShardName], arrays: Mapping[Field, NDArray]) -> None:
+    first = 0
+    for name in names:
+        table = store.read(name, "pictures", ["rgb", "depth_mm"])
+        last = first + table.num_rows
+        try:
+            arrays[Field.RGB][first:last] = store.rgb(store.array(table, "rgb"))
+            arrays[Field.DEPTH][first:last] = store.depth_mm(store.array(table, "depth_mm")) / np.float32(1000)
+        except ValueError as error:
+            raise name.error(f"{name.file('pictures').name} is damaged ({error})") from error
+        first = last
+
+
+def _says(note: Path, about: dict[str, Any]) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return bool(json.loads(note.read_text()) == about)
+    return False
