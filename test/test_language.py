@@ -28,10 +28,12 @@ from sapave_ros.learning.language import (
 from sapave_ros.learning.language.descriptions import TRAINED_COMBINATIONS, UNSEEN_COMBINATIONS
 from sapave_ros.learning.language.facts import RELATIONS, View
 from sapave_ros.learning.language.interpreter import read
+from sapave_ros.learning.language.lexicon import default
 from sapave_ros.learning.language.phrases import expand, spoken, words
 from sapave_ros.learning.language.shapes import extents, shaped
 from sapave_ros.policy.tokenizer import split as words_of
-from sapave_ros.sim import objects
+from sapave_ros.sim import objects, rooms
+from sapave_ros.sim.catalogue import CATALOGUE as kinds
 
 VOCABULARY = set(vocabulary(LEXICON))
 EVERY = tuple(CATALOGUE)
@@ -314,11 +316,6 @@ def test_rules_expand_to_every_alternative():
 
 
 def test_the_project_s_own_rooms_and_objects_are_understood():
-    rooms = pytest.importorskip("sapave_ros.sim.rooms")
-    from sapave_ros.sim.catalogue import CATALOGUE as kinds
-
-    from sapave_ros.learning.language.lexicon import default
-
     held_out = {w for k in kinds.values() if k.held_out for w in k.words}
     assert len(vocabulary()) < 400
     for number, (name, template) in enumerate(rooms.TEMPLATES.items()):
