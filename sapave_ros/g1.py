@@ -148,8 +148,8 @@ def _arm(side: str, first_motor: int) -> JointGroup:
                 lower,
                 upper,
                 velocity=1.5,
-                acceleration=20.0,  # from full speed to rest in 0.11 s, 0.08 rad
-                jerk=600.0,
+                acceleration=15.0,
+                jerk=300.0,
                 max_tracking_error=0.35,
                 kp=kp,
                 kd=kd,
@@ -176,7 +176,7 @@ def _hand(side: str) -> JointGroup:
         tuple(
             # A finger that closes on an object stays short of its command by design, so the tracking
             # bound is the whole range.
-            Joint(f"{side[0].upper()}_{part}_joint", lower, upper, 1.5, 20.0, 600.0, max_tracking_error=upper - lower)
+            Joint(f"{side[0].upper()}_{part}_joint", lower, upper, 1.5, 15.0, 300.0, max_tracking_error=upper - lower)
             for part, (lower, upper) in _HAND.items()
         )
     )

@@ -412,7 +412,7 @@ def test_blocked_joint_stops_the_arms_short(joint) -> None:
         rig.run(0.5)
     assert rig.controller.gate.counts[Reason.TRACKING]
     bound = rig.group.joints[joint].max_tracking_error
-    overrun = 1.5**2 / (2 * 20.0) + 1.5 * rig.dt
+    overrun = 1.5**2 / (2 * 15.0) + 1.5 * rig.dt
     assert rig.positions()[-1][joint] - start[joint] < bound + overrun
     assert rig.group.names[joint] in rig.controller.last_verdict_detail
     rig.assert_within_limits()

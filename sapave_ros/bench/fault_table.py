@@ -380,6 +380,7 @@ DYING = (
         ("HOLD",),
         noticed_s=graph.PERMIT_STALE_AFTER_S + SLACK_S,
         seen_s=30.0,
+        watch_s=6.0,  # it has to start, and to see every stream
     ),
     _held("SDK process killed", Kill(SDK), _LOST, _JOINTS_S, **_RELEASED_BY_THE_DRIVER),  # type: ignore[arg-type]
     _held(

@@ -46,7 +46,7 @@ TORQUE_SHARE = 0.8
 
 TORQUE_PER_S = 300.0
 """A feed-forward torque grows at most so fast [N m/s]: gravity asks for 20 at full speed, the inertia of a stretched
-arm for 250 where the jerk is at its limit."""
+arm for 120 where the jerk of one joint is at its limit, and joints add up."""
 
 SLOW_EVERY = 4
 """Steps between two looks at how much room is left to slow down in: 16 ms, in which arms come 5 mm closer at most. That
