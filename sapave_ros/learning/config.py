@@ -57,8 +57,8 @@ class Config:
     text_width: int = 96
     text_layers: int = 2
     summaries: int = 4
-    widths: tuple[int, int, int] = (32, 48, 96)
-    blocks: tuple[int, int, int] = (2, 2, 2)
+    widths: tuple[int, int, int] = (24, 48, 96)
+    blocks: tuple[int, int, int] = (1, 2, 2)
     relation_layers: int = 2
     colours: int = 16
     kinds: int = 128
@@ -67,7 +67,6 @@ class Config:
     caption_weight: float = 0.2
     ground_weight: float = 0.3
     d: int = 128
-    heads: int = 4
     decoder_layers: int = 3
     tuning: str = "adapter"
     adapter_rank: int = 8
@@ -105,7 +104,6 @@ _DEBUG = Config(
     blocks=(1, 0, 1),
     relation_layers=1,
     d=32,
-    heads=2,
     decoder_layers=1,
     adapter_rank=2,
 )
@@ -116,7 +114,7 @@ CONFIGS: dict[str, Config] = {
         _NANO,
         _DEBUG,
         # What a lab trains on its own GPUs: --set checkpoint=FOLDER names the pretrained model.
-        Config("vlm", backbone="vlm", image_size=(192, 320), d=512, heads=8, decoder_layers=6, adapter_rank=16),
+        Config("vlm", backbone="vlm", image_size=(192, 320), d=512, decoder_layers=6, adapter_rank=16),
         # The paper's ablations: without camera adapter, spatial injection, decoupled heads; with geometry in part.
         replace(_NANO, name="nano-no-adapter", tuning="full"),
         replace(_NANO, name="nano-no-spatial", spatial=False),

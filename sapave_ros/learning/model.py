@@ -52,7 +52,7 @@ class SpatialEncoder(nn.Module):
         )  # (1, h w, 2)
         self.relief = nn.Conv2d(2, c.d // 2, PATCH, stride=PATCH)  # the shape of the depth within a patch
         self.geometry = nn.Linear(self.CHANNELS, c.d)
-        self.out = nn.Sequential(nn.Linear(c.d + c.d // 2, 2 * c.d), nn.GELU(), nn.Linear(2 * c.d, c.d))
+        self.out = nn.Sequential(nn.Linear(c.d + c.d // 2, c.d), nn.GELU(), nn.Linear(c.d, c.d))
         self.scene = nn.Linear(3 + 6, c.d)  # the token of the whole scene: flags and pose
 
     def forward(self, depth_m: Tensor, intrinsics: Tensor, camera_in_torso: Tensor, present: Tensor) -> Tensor:
@@ -84,11 +84,11 @@ class SpatialEncoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    def __init__(self, d: int, heads: int):
+    def __init__(self, d: int):
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(3))
-        self.self_attention = Attention(d, heads)
-        self.cross_attention = Attention(d, heads)
+        self.self_attention = Attention(d)
+        self.cross_attention = Attention(d)
         self.mlp = nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Linear(2 * d, d))
 
     def forward(self, x: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
@@ -114,7 +114,7 @@ class FlowDecoder(nn.Module):
         self.into = nn.Linear(joints, c.d)
         self.step = nn.Parameter(0.02 * torch.randn(c.chunk_steps, c.d))
         self.time = nn.Sequential(nn.Linear(16, c.d), nn.GELU(), nn.Linear(c.d, c.d))
-        self.layers = nn.ModuleList(DecoderLayer(c.d, c.heads) for _ in range(c.decoder_layers))
+        self.layers = nn.ModuleList(DecoderLayer(c.d) for _ in range(c.decoder_layers))
         self.norm = nn.LayerNorm(c.d)
         self.out = nn.Linear(c.d, joints)
         self.register_buffer("frequencies", torch.pi * 2.0 ** torch.arange(8).float() / 4, persistent=False)

@@ -92,7 +92,7 @@ def grounded(model: SaPaVe, path: Path, words: tuple[str, ...]) -> None:
 BACKBONE_FIELDS = frozenset(
     {
         *("backbone", "checkpoint", "image_size", "vocabulary_size", "max_words", "text_width", "text_layers"),
-        *("summaries", "widths", "blocks", "relation_layers", "heads"),
+        *("summaries", "widths", "blocks", "relation_layers"),
     }
 )
 """What of a configuration the backbone is built from."""

@@ -78,7 +78,7 @@ class Vlm(Backbone):
         self.register_buffer("at", places(*c.grid), persistent=False)
         self.place = nn.Linear(PLACE_WIDTH, c.d)
         # The pretrained features know what is there; a layer of our own, which `ground` trains, learns to point at it.
-        self.layer = EncoderLayer(c.d, c.heads)
+        self.layer = EncoderLayer(c.d)
         self.norm = nn.LayerNorm(c.d)
         self.grounding = Grounding(c.d)
 

@@ -35,6 +35,7 @@ class Readout(nn.Module):
 
     def __init__(self, c: Config, backbone: Backbone):
         super().__init__()
+        self.norm = nn.LayerNorm(backbone.sight_width)
         self.attributes = nn.ModuleDict(
             {name: nn.Linear(backbone.sight_width, getattr(c, f"{name}s")) for name in ("colour", "kind", "size")}
         )
@@ -106,6 +107,7 @@ class Ground(nn.Module):
             ground = grounding_loss(evidence.float(), batch["coverage"])
             return {"loss": ground, "ground": ground}
         _, evidence, sight = backbone.perceive(batch["rgb"], batch["words"])
+        sight = self.readout.norm(sight)
         losses = {"ground": grounding_loss(evidence.float(), batch["coverage"])}
         loss = losses["ground"]
         if attributes:
