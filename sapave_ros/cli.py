@@ -28,6 +28,7 @@ _BENCHES = {
     "latency": ("sapave_ros.bench.latency", "rates, latencies and CPU of the real processes"),
     "takeover": ("sapave_ros.bench.takeover", "how smooth it is when a person takes over by joystick"),
     "tick": ("sapave_ros.bench.tick", "cost of one 250 Hz tick, ours against plain SDK calls"),
+    "train": ("sapave_ros.bench.train", "samples per second of training, and what of it the data cost"),
     "faults": ("sapave_ros.bench.faults", "breaks the running system and measures what the motors do"),
 }
 DISCOVERY_S = 10.0
@@ -35,7 +36,8 @@ DISCOVERY_S = 10.0
 
 # What may be missing where the package was installed without an extra.
 _MISSING = (
-    ({"torch", "onnx", "onnxscript"}, "; training needs more: `make dev`, or pip install '.[train]'"),
+    ({"transformers", "peft", "PIL"}, "; the backbone vlm needs more: pip install '.[train,vlm]'"),
+    ({"torch", "onnx", "onnxscript", "tensorboard"}, "; training needs more: `make dev`, or pip install '.[train]'"),
     ({"mujoco", "cyclonedds", "imageio", "matplotlib", "psutil"}, "; the simulation needs pip install '.[sim]'"),
     ({"rclpy", "std_msgs", "std_srvs"}, "; source a ROS 2 installation, or pip install '.[ros]'"),
 )

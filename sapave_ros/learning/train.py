@@ -55,7 +55,7 @@ def lessons(folders: list[Path], image_size: tuple[int, int]) -> Lessons:
         tokenizer = Tokenizer(words, max_words)
         return (
             Batches(train_data, tokenizer, size, seed, mirror=stage == "ground"),
-            Batches(test_data, tokenizer, 64, seed + 1, mirror=False),
+            Batches(test_data, tokenizer, size, seed + 1, mirror=False),
         )
 
     bound = np.abs(train_data[Field.CHUNK]).max(axis=(0, 1)).astype(float).round(5)
