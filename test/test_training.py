@@ -267,7 +267,16 @@ def test_geometry_all_is_trained_with_all_of_it(folder, tmp_path, monkeypatch):
 def test_two_processes_train_one_model(folder, tmp_path):
     """As torchrun starts them: each draws its own batches, both end with the same weights, one writes them."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "sapave_ros.learning.train", "--config", "debug", "--data", str(folder), "--run-dir", str(tmp_path)]
+    command += [
+        "-m",
+        "sapave_ros.learning.train",
+        "--config",
+        "debug",
+        "--data",
+        str(folder),
+        "--run-dir",
+        str(tmp_path),
+    ]
     command += ["--ground-steps", "4", "--look-steps", "4", "--batch", "4", "--threads", "1", "--precision", "fp32"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -147,7 +147,8 @@ def config_from(values: Mapping[str, Any]) -> Config:
     """What `plain` made. Raises ValueError naming the first field that this version does not have."""
     for key in values:
         known("field of a configuration", key, typing.get_type_hints(Config))
-    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return Config(**fields)
 
 
 def _value(key: str, kind: Any, text: str) -> Any:

@@ -1,7 +1,7 @@
 """Backbones by name: picture and instruction to what is where. Each is imported when it is used.
 
-    film_cnn   ours, small, pretrained from nothing by the stage `ground`
-    vlm        a pretrained vision-language model from a folder, frozen, adapted through peft
+film_cnn   ours, small, pretrained from nothing by the stage `ground`
+vlm        a pretrained vision-language model from a folder, frozen, adapted through peft
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def evaluate(objective: Ground | Look, batches: Source, count: int = 4, device: 
 def _free(chunk: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
     """Noise to start from, and nothing to continue."""
     batch, steps = chunk.shape[:2]
-    free = {}
+    free: dict[str, Tensor] = {}
     for name, joints in (("head", len(g1.HEAD)), ("other", len(g1.OTHER))):
         noise = torch.randn(batch, steps, joints, generator=generator).to(chunk.device)
         free |= {f"noise_{name}": noise, f"previous_{name}": torch.zeros_like(noise)}

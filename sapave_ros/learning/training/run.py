@@ -106,7 +106,7 @@ def start(
     for n, p in objective.named_parameters():
         p.requires_grad_(n in names)
     # Convolutions run several times faster on it.
-    objective.to(memory_format=torch.channels_last)
+    objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(
         [{"params": list(ps.values()), "lr": rate * share, "peak": rate * share} for share, ps in groups],
         weight_decay=0.01,
