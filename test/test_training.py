@@ -26,6 +26,7 @@ from sapave_ros.learning import model as model_module  # noqa: E402
 from sapave_ros.learning.config import CONFIGS, PATCH, config_named  # noqa: E402
 from sapave_ros.learning.training import loop  # noqa: E402
 from sapave_ros.learning.training.batches import Prefetch, light  # noqa: E402
+from sapave_ros.learning.training.objectives import Ground  # noqa: E402
 from sapave_ros.learning.training.run import Run  # noqa: E402
 from sapave_ros.policy.onnx_policy import OnnxPolicy  # noqa: E402
 
@@ -364,3 +365,22 @@ def test_export_carries_its_training(trained, exported, folder):
     assert m.training["config"]["name"] == "debug"
     assert m.trained_heads == ("head",)
     assert max(m.other_bound_rad) == 0
+
+
+def test_pairs_that_share_a_picture_are_seen_as_if_each_had_its_own(folder):
+    """Looked at once or twice, the losses and the gradients are the same."""
+    given = train.lessons([folder], CONFIGS["debug"].image_size)
+    source, _ = given.batches("ground", 20, 8, 0)
+    shared = source(3)
+    assert len(shared["rgb"]) == 4
+    apart = shared | {"rgb": shared["rgb"][shared["picture"]]}
+    del apart["picture"]
+    results = []
+    for batch in (shared, apart):
+        torch.manual_seed(0)
+        objective = Ground(model_module.SaPaVe(CONFIGS["debug"]))
+        loss = objective(batch)["loss"]
+        loss.backward()
+        results.append((loss, objective.model.backbone.stem.weight.grad))
+    torch.testing.assert_close(results[0][0], results[1][0])
+    torch.testing.assert_close(results[0][1], results[1][1], atol=1e-5, rtol=1e-4)

@@ -46,7 +46,7 @@ class Attention(nn.Module):
         if x.is_cuda:
             y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         else:  # in 16 bits, torch's fused one takes three times as long backwards on a CPU (torch 2.13)
-            score = (query @ key.transpose(2, 3)) / math.sqrt(query.shape[-1])  # (B, heads, n, T)
+            score = (query / math.sqrt(query.shape[-1])) @ key.transpose(2, 3)  # (B, heads, n, T)
             y = (score if mask is None else score + mask).softmax(-1).to(value.dtype) @ value
         return self.out(y.transpose(1, 2).flatten(2))
 

@@ -185,7 +185,7 @@ class SaPaVe(nn.Module):
         Context (B, T + 2, d): the hybrid tokens; one token of the named thing, which is the patches weighted by
         the evidence, so that a decoder need not learn again where to attend; and the proprioception.
         """
-        semantic, evidence = self.backbone(batch["rgb"], batch["words"])
+        semantic, evidence = self.backbone(batch["rgb"], batch["words"], batch.get("picture"))
         hybrid = self.semantic(semantic) + self.place(self.places)  # (B, T, d)
         if self.spatial is not None:
             geometry = (batch[name] for name in ("depth_m", "intrinsics", "camera_in_torso"))

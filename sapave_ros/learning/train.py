@@ -31,6 +31,8 @@ from sapave_ros.learning.training.run import load_kept, load_parameters, start
 from sapave_ros.policy.tokenizer import Tokenizer
 
 LEARNING_RATE = {"ground": 2e-3, "look": 1.5e-3}
+PER_PICTURE = 2
+"""Pairs of a batch that share a picture: the backbone looks at it once, which is a third of the time of a step."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,9 @@ def lessons(folders: list[Path], image_size: tuple[int, int]) -> Lessons:
     def batches(stage: str, max_words: int, size: int, seed: int) -> tuple[Source, Source]:
         tokenizer = Tokenizer(words, max_words)
         return (
-            Batches(train_data, tokenizer, size, seed, mirror=stage == "ground"),
+            Batches(
+                train_data, tokenizer, size, seed, stage == "ground", PER_PICTURE if size % PER_PICTURE == 0 else 1
+            ),
             Batches(test_data, tokenizer, size, seed + 1, mirror=False),
         )
 

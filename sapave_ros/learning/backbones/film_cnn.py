@@ -116,11 +116,13 @@ class FilmCnn(Backbone):
         self.norm = nn.LayerNorm(wide)
         self.grounding = Grounding(wide)
 
-    def forward(self, rgb: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-        return self._ask(self._look(rgb), words)
-
-    def perceive(self, rgb: Tensor, words: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, rgb: Tensor, words: Tensor, picture: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = self._look(rgb)
+        return self._ask(x if picture is None else x[picture], words)
+
+    def perceive(self, rgb: Tensor, words: Tensor, picture: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        x = self._look(rgb)
+        x = x if picture is None else x[picture]
         return *self._ask(x, words), x.flatten(2).transpose(1, 2)
 
     def describe(self, words: Tensor) -> Tensor:

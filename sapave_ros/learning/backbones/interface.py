@@ -13,21 +13,22 @@ from sapave_ros.learning.adapter import add_adapter, fold_adapter
 class Backbone(nn.Module):
     """Interface: picture and instruction to what is where.
 
-    forward(rgb (B, H, W, 3) uint8, words (B, L) int64) returns tokens (B, T, width), the patches row by row and one
-    for the whole scene, and evidence (B, h, w): the log-odds of each patch showing the named thing against the thing
-    not being in view.
+    forward(rgb (P, H, W, 3) uint8, words (B, L) int64, picture) returns tokens (B, T, width), the patches row by row
+    and one for the whole scene, and evidence (B, h, w): the log-odds of each patch showing the named thing against the
+    thing not being in view. picture (B,) int64: which picture each instruction is about; None where P = B and each has
+    its own. Instructions that share a picture cost it once, in backbones that look before they read.
     """
 
     width: int
     sight_width: int
     text_width: int
 
-    def perceive(self, rgb: Tensor, words: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def perceive(self, rgb: Tensor, words: Tensor, picture: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """What `forward` returns, and sight (B, h w, sight_width): the patches before anybody is asked for anything.
 
         Pretraining reads off the sight what each thing is. By default it is the patches' tokens.
         """
-        tokens, evidence = self(rgb, words)
+        tokens, evidence = self(rgb, words, picture)
         return tokens, evidence, tokens[:, :-1]
 
     def describe(self, words: Tensor) -> Tensor:

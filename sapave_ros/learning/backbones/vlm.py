@@ -131,15 +131,16 @@ class Vlm(Backbone):
         language: nn.Module = getattr(self.vlm, self._language)
         return language
 
-    def forward(self, rgb: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, rgb: Tensor, words: Tensor, picture: Tensor | None = None) -> tuple[Tensor, Tensor]:
         begun, real = self._told(words)  # (B, n, hidden), (B, n)
-        picture = self._picture(rgb)  # (B, rows columns, hidden)
-        start, end = (self._embed(ids).expand(len(rgb), -1, -1) for ids in (self.frame_start, self.frame_end))
+        image = self._picture(rgb)  # (P, rows columns, hidden)
+        image = image if picture is None else image[picture]
+        start, end = (self._embed(ids).expand(len(words), -1, -1) for ids in (self.frame_start, self.frame_end))
         first = begun.shape[1] + start.shape[1]
-        sequence = torch.cat([begun, start, picture.to(begun.dtype), end], dim=1)
+        sequence = torch.cat([begun, start, image.to(begun.dtype), end], dim=1)
         real = F.pad(real, (0, sequence.shape[1] - real.shape[1]), value=True)
         out = self._read(sequence, real, first)
-        cells = out[:, first : first + picture.shape[1]].transpose(1, 2).unflatten(2, self.cells)
+        cells = out[:, first : first + image.shape[1]].transpose(1, 2).unflatten(2, self.cells)
         patches = F.interpolate(cells, self.grid, mode="bilinear", align_corners=False).flatten(2).transpose(1, 2)
         x = self.into(self.norm_in(torch.cat([patches, out[:, -1:]], 1)))  # (B, T, d); the last has read everything
         x = x + F.pad(self.place(self.at), (0, 0, 0, 1))

@@ -18,10 +18,12 @@ from sapave_ros.policy.tokenizer import Tokenizer
 class Source(Protocol):
     """Where batches come from. The batch depends on the step alone, so that a run can be taken up anywhere.
 
-    Always there: rgb (B, H, W, 3) uint8, depth_m (B, H, W), intrinsics (B, 3, 3), camera_in_torso (B, 4, 4), present
-    (B, 3), words (B, L) int64, joint_positions (B, 28), chunk (B, k, 2) [rad], coverage (B, h, w) in 0..1. Optional, of
-    up to n things in the picture: item_coverage (B, n, h, w) in 0..1, item_colour, item_kind, item_size (B, n) int64
-    with -1 for unknown, captions (B, n, L) int64 with zeros for none.
+    Always there: rgb (P, H, W, 3) uint8, depth_m (B, H, W), intrinsics (B, 3, 3), camera_in_torso (B, 4, 4), present
+    (B, 3), words (B, L) int64, joint_positions (B, 28), chunk (B, k, 2) [rad], coverage (B, h, w) in 0..1.
+
+    Optional: picture (B,) int64, the row of `rgb` that each is about, where several are about one; of up to n things in
+    the picture, item_coverage (B, n, h, w) in 0..1, item_colour, item_kind, item_size (B, n) int64 with -1 for unknown,
+    and captions (B, n, L) int64 with zeros for none.
     """
 
     def __call__(self, step: int) -> dict[str, Tensor]: ...
@@ -32,26 +34,36 @@ class Batches:
 
     Geometry is dropped in random subsets, so that the policy takes any. Arms and hands are somewhere at
     random, so that where to look does not depend on them. mirror: also left and right exchanged (only for
-    grounding: the search goes around one way).
+    grounding: the search goes around one way). per_picture: so many pairs of a batch share a picture, which is then
+    looked at once.
     """
 
-    def __init__(self, data: Dataset, tokenizer: Tokenizer, batch: int, seed: int, mirror: bool):
-        self.data, self.batch, self.seed, self.mirror = data, batch, seed, mirror
+    def __init__(self, data: Dataset, tokenizer: Tokenizer, batch: int, seed: int, mirror: bool, per_picture: int = 1):
+        if batch % per_picture:
+            raise ValueError(f"batch: {batch}, expected a multiple of {per_picture}, the pairs that share a picture")
+        self.data, self.batch, self.seed, self.mirror, self.per_picture = data, batch, seed, mirror, per_picture
+        self._by_picture = np.argsort(data[Field.IMAGE], kind="stable")  # pairs, those of a picture together
+        self._count = np.bincount(data[Field.IMAGE], minlength=len(data[Field.RGB]))
+        self._first = np.cumsum(self._count) - self._count
         self.words = np.stack([tokenizer.encode(text) for text in data.texts])
 
     def __call__(self, step: int) -> dict[str, Tensor]:
         d, random = self.data, np.random.default_rng([self.seed, step])
-        pick = random.integers(len(d.texts), size=self.batch)
-        image = d[Field.IMAGE][pick]
+        # Pictures as often as they have pairs, then pairs of each.
+        shown = d[Field.IMAGE][random.integers(len(self.words), size=self.batch // self.per_picture)]
+        picture = np.repeat(np.arange(len(shown)), self.per_picture)
+        image = shown[picture]
+        pick = self._by_picture[self._first[image] + random.integers(self._count[image])]
         present = random.random((self.batch, 3)) > 0.25
         present[random.random(self.batch) < 0.5] = True
         q = d[Field.JOINTS][image].copy()
         low, high = g1.OTHER.lower, g1.OTHER.upper
         elsewhere = random.random(self.batch) < 0.5
         q[elsewhere, len(g1.HEAD) :] = random.uniform(low, high, (int(elsewhere.sum()), len(low)))
-        rgb = light(d[Field.RGB][image], random)
+        rgb = light(d[Field.RGB][shown], random)
         batch = {
             "rgb": rgb,
+            "picture": picture,
             "depth_m": d[Field.DEPTH][image].astype(np.float32),
             "intrinsics": d[Field.INTRINSICS][image],
             "camera_in_torso": d[Field.POSE][image],
@@ -62,9 +74,9 @@ class Batches:
             "coverage": d[Field.COVERAGE][pick].astype(np.float32) / 255,
         }
         if self.mirror:
-            flip = random.random(self.batch) < 0.5
-            for name in ("rgb", "coverage"):
-                batch[name][flip] = batch[name][flip][:, :, ::-1]
+            flip = random.random(len(shown)) < 0.5
+            for name, turned in (("rgb", flip), ("coverage", flip[picture])):
+                batch[name][turned] = batch[name][turned][:, :, ::-1]
         return {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in batch.items()}
 
 

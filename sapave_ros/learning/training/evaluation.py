@@ -34,7 +34,7 @@ def evaluate(objective: Ground | Look, batches: Source, count: int = 4, device: 
             if isinstance(objective, Ground):
                 for name, value in objective(b).items():
                     total[name].append(value.item())
-                _, evidence = model.backbone(b["rgb"], b["words"])
+                _, evidence = model.backbone(b["rgb"], b["words"], b.get("picture"))
                 total["found"].append(_found(evidence.float(), b["coverage"]))
                 continue
             context, evidence = model.context(b)

@@ -99,14 +99,15 @@ class Ground(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> Losses:
         c, backbone = self.model.config, self.model.backbone
+        seen = (batch["rgb"], batch["words"], batch.get("picture"))
         # A batch may lack what no loss of this configuration needs.
         attributes = c.attribute_weight > 0 and "item_coverage" in batch
         captions = c.caption_weight > 0 and "item_coverage" in batch and "captions" in batch
         if not (attributes or captions):
-            _, evidence = backbone(batch["rgb"], batch["words"])
+            _, evidence = backbone(*seen)
             ground = grounding_loss(evidence.float(), batch["coverage"])
             return {"loss": ground, "ground": ground}
-        _, evidence, sight = backbone.perceive(batch["rgb"], batch["words"])
+        _, evidence, sight = backbone.perceive(*seen)
         sight = self.readout.norm(sight)
         losses = {"ground": grounding_loss(evidence.float(), batch["coverage"])}
         loss = losses["ground"]
