@@ -358,6 +358,14 @@ def test_parity_of_torch_and_onnx(trained, exported):
             assert np.abs(got[name] - value.numpy()).max() < 1e-4, name
 
 
+def test_words_that_the_network_does_not_know_are_not_exported(trained, tmp_path):
+    model, _ = train.load_look(trained)
+    words = tuple(f"word{i}" for i in range(model.config.vocabulary_size))
+    with pytest.raises(ValueError, match="vocabulary"):
+        export.export(model, tmp_path / "x.onnx", words, {}, {})
+    assert not (tmp_path / "x.onnx").exists()
+
+
 def test_export_carries_its_training(trained, exported, folder):
     m = OnnxPolicy(exported).manifest
     assert m.training["seed"] == 0

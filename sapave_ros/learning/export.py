@@ -79,10 +79,15 @@ def export(
     """Writes the ONNX file. trained: bound [rad] of the increments seen in training, per joint, by trained head.
 
     The manifest is appended as a protobuf message of its own: parsers merge concatenated messages, and the
-    bytes before it, which the manifest's hash covers, are a whole ONNX file themselves.
+    bytes before it, which the manifest's hash covers, are a whole ONNX file themselves. Which geometry the network
+    looks at is in the configuration under `training`. Raises ValueError on more words than the network knows.
     """
     model = model.eval().float()
     c = model.config
+    if len(vocabulary) + 2 > c.vocabulary_size:
+        raise ValueError(
+            f"vocabulary: {len(vocabulary)} words, the network reads {c.vocabulary_size} with padding and unknown"
+        )
     model.backbone.fold()
     example = example_inputs(c)
     with torch.no_grad():
