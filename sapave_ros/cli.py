@@ -30,6 +30,7 @@ _BENCHES = {
     "takeover": ("sapave_ros.bench.takeover", "how smooth it is when a person takes over by joystick"),
     "shadow": ("sapave_ros.bench.shadow", "what a graph in shadow mode sends to the actuators, counted by the robot"),
     "tick": ("sapave_ros.bench.tick", "cost of one 250 Hz tick, ours against plain SDK calls"),
+    "train": ("sapave_ros.bench.train", "samples per second of training, and what of it the data cost"),
     "faults": ("sapave_ros.bench.faults", "breaks the running system and measures what the motors do"),
 }
 DISCOVERY_S = 10.0
@@ -37,8 +38,12 @@ DISCOVERY_S = 10.0
 
 # What may be missing where the package was installed without an extra.
 _MISSING = (
-    ({"torch", "onnx", "onnxscript", "pyarrow"}, "; training needs more: `make dev`, or pip install '.[train]'"),
+    ({"transformers", "peft", "PIL"}, "; the backbone vlm needs more: pip install '.[train,vlm]'"),
     ({"ray"}, "; work past one machine needs pip install '.[cluster]'"),
+    (
+        {"torch", "onnx", "onnxscript", "pyarrow", "tensorboard"},
+        "; training needs more: `make dev`, or pip install '.[train]'",
+    ),
     ({"mujoco", "cyclonedds", "imageio", "matplotlib", "psutil"}, "; the simulation needs pip install '.[sim]'"),
     ({"rclpy", "std_msgs", "std_srvs"}, "; source a ROS 2 installation, or pip install '.[ros]'"),
 )

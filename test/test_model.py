@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from sapave_ros.learning import export  # noqa: E402
-from sapave_ros.learning.model import CONFIGS, SaPaVe, grounding_loss  # noqa: E402
+from sapave_ros.learning.config import CONFIGS, GEOMETRY, config_from, config_named  # noqa: E402
+from sapave_ros.learning.config import plain as plain_config  # noqa: E402
+from sapave_ros.learning.model import SaPaVe, grounding_loss  # noqa: E402
+from sapave_ros.learning.training.objectives import Ground, Look  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +31,18 @@ def plain(b: dict) -> dict:
     return b | {name: torch.zeros_like(b[name]) for name in ("weight_head", "weight_other")}
 
 
+def small(name: str) -> dict[str, str]:
+    """What makes an ablation of the nano as small as the debug configuration."""
+    debug = CONFIGS["debug"]
+    fields = ("text_width", "text_layers", "summaries", "relation_layers", "d", "decoder_layers", "adapter_rank")
+    sizes = {f: str(getattr(debug, f)) for f in fields}
+    return sizes | {f: ",".join(map(str, getattr(debug, f))) for f in ("widths", "blocks")}
+
+
 def test_every_configuration_is_whole():
     for name, c in CONFIGS.items():
+        assert c.name == name
+        assert config_from(json.loads(json.dumps(plain_config(c)))) == c
         assert c.chunk_steps == 16, name
         assert c.image_size[0] % 8 == 0
         assert c.image_size[1] % 8 == 0
@@ -89,7 +103,7 @@ def test_adapter_starts_as_the_backbone_itself_and_only_it_trains():
     b = inputs(4)
     with torch.no_grad():
         before = model(b)
-    model.freeze_backbone()
+    model.begin_look()
     with torch.no_grad():
         for a, c in zip(before, model(b), strict=True):
             torch.testing.assert_close(a, c, atol=1e-6, rtol=1e-5)
@@ -101,14 +115,14 @@ def test_adapter_starts_as_the_backbone_itself_and_only_it_trains():
 def test_folded_adapter_is_the_same_function():
     torch.manual_seed(2)
     model = SaPaVe(CONFIGS["debug"]).eval()
-    model.freeze_backbone()
+    model.begin_look()
     for p in model.backbone.parameters():
         if p.requires_grad:
             torch.nn.init.normal_(p, std=0.1)
     b = inputs(5)
     with torch.no_grad():
         before = model(b)
-        export.fold_adapter(model)
+        model.backbone.fold()
         after = model(b)
     assert not any("down" in n and "up" in n for n, _ in model.backbone.named_parameters())
     for a, c in zip(before, after, strict=True):
@@ -138,3 +152,164 @@ def test_grounding_loss_is_least_where_the_thing_is():
     wrong = torch.full((2, 3, 4), -6.0)
     wrong[1, 1, 2] = 6.0
     assert grounding_loss(right, coverage) < 0.1 < 5 < grounding_loss(wrong, coverage)
+
+
+ABLATIONS = [name for name, c in CONFIGS.items() if name.startswith("nano-")]
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_ablations_act_and_learn_like_any_other(name):
+    torch.manual_seed(0)
+    ablated = SaPaVe(config_named(name, small(name)))
+    ablated.begin_look()
+    look = Look(ablated)
+    b = inputs(7, batch=2) | {"chunk": torch.zeros(2, 16, 2), "coverage": torch.zeros(2, 12, 20)}
+    with torch.no_grad():
+        head, other, grounding = ablated.eval()(inputs(7))
+    assert (head.shape, other.shape, grounding.shape) == ((1, 16, 2), (1, 16, 26), (1, 12, 20))
+    look(b)["loss"].backward()
+    for _, parameters in look.groups():
+        without = [n for n, p in parameters.items() if p.grad is None]
+        assert not without, without
+
+
+def test_ablations_are_what_they_say():
+    models = {name: SaPaVe(config_named(name, small(name))) for name in ABLATIONS}
+    for model in models.values():
+        model.begin_look()
+    free = [p.requires_grad for p in models["nano-no-adapter"].backbone.parameters()]
+    assert all(free)
+    assert not any("down" in n for n, _ in models["nano-no-adapter"].named_parameters() if n.endswith("down.weight"))
+    assert models["nano-no-spatial"].spatial is None
+    assert not hasattr(models["nano-shared-head"], "head_decoder")
+    assert models["nano-shared-head"].shared_decoder.out.out_features == 28
+
+
+@pytest.mark.parametrize(("name", "seen"), [(n, s) for n, s in GEOMETRY.items() if n not in ("any", "all")])
+def test_geometry_in_part_is_all_that_the_network_looks_at(name, seen):
+    torch.manual_seed(0)
+    partial = SaPaVe(config_named(f"nano-geometry-{name}", small(name))).eval()
+    one = inputs(1)
+    for looked_at, field in zip(seen, ("depth_m", "intrinsics", "camera_in_torso"), strict=True):
+        with torch.no_grad():
+            change = (partial(one)[0] - partial(one | {field: one[field] * 1.3})[0]).abs().max()
+        # The camera's axes and place alone say something; depth or intrinsics may need each other to be seen.
+        assert change > 1e-7 if looked_at else change == 0, field
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "says"),
+    [
+        ("nanno", {}, "did you mean nano"),
+        ("nano", {"adaptor_rank": "4"}, "did you mean adapter_rank"),
+        ("nano", {"geometry": "dept"}, "did you mean depth"),
+        ("nano", {"tuning": "ful"}, "did you mean full"),
+        ("nano", {"adapter_rank": "many"}, "expected int"),
+        ("nano", {"spatial": "maybe"}, "expected true or false"),
+        ("nano", {"image_size": "97,160"}, "multiples of 8"),
+        ("nano", {"adapter_rank": "0"}, "tuning=frozen"),
+    ],
+)
+def test_a_typo_is_told_what_was_meant(name, changes, says):
+    with pytest.raises(ValueError, match=says):
+        config_named(name, changes)
+
+
+def test_an_unknown_backbone_is_told_what_was_meant():
+    with pytest.raises(ValueError, match="did you mean film_cnn"):
+        SaPaVe(config_named("debug", {"backbone": "film_cn"}))
+
+
+def test_fields_change_by_their_text():
+    c = config_named("debug", {"adapter_rank": "4", "widths": "8,16,32", "spatial": "False", "beta": "2.5"})
+    assert (c.adapter_rank, c.widths, c.spatial, c.beta) == (4, (8, 16, 32), False, 2.5)
+
+
+def test_the_order_of_words_matters_and_padding_does_not(model):
+    backbone = model.backbone
+    words = torch.zeros(3, 20, dtype=torch.int64)
+    words[0, :5] = torch.tensor([2, 3, 4, 5, 6])
+    words[1, :5] = torch.tensor([2, 5, 4, 3, 6])
+    words[2, :5] = torch.tensor([2, 3, 4, 5, 6])
+    with torch.no_grad():
+        one, swapped, again = backbone.describe(words)
+        alone = backbone.describe(words[:1, :5].new_tensor([[2, 3, 4, 5, 6] + [0] * 15]))[0]
+    assert (one - swapped).abs().max() > 1e-3
+    torch.testing.assert_close(one, again)
+    torch.testing.assert_close(one, alone)
+
+
+def test_a_far_patch_reaches_every_other(model):
+    """What is left of what is settled between patches: each has to hear of the others."""
+    b = inputs(8)
+    changed = b["rgb"].clone()
+    changed[:, -16:, -16:] = 255 - changed[:, -16:, -16:]
+    with torch.no_grad():
+        before, after = (model.backbone(rgb, b["words"])[1] for rgb in (b["rgb"], changed))
+        sight = [model.backbone.perceive(rgb, b["words"])[2].unflatten(1, (12, 20)) for rgb in (b["rgb"], changed)]
+    assert (before - after)[0, 0, 0].abs() > 0
+    assert torch.equal(sight[0][0, 0, 0], sight[1][0, 0, 0])  # the eye alone does not reach so far
+
+
+def things() -> dict:
+    """Two pictures, three things each, the last of the second not there."""
+    coverage = torch.zeros(2, 3, 12, 20)
+    for i in range(2):
+        for j in range(3 - i):
+            coverage[i, j, 2 + 3 * j : 4 + 3 * j, 5 * j : 5 * j + 2] = 0.8
+    colour = torch.tensor([[0, 1, 2], [3, 4, -1]])
+    captions = torch.zeros(2, 3, 20, dtype=torch.int64)
+    captions[..., 0], captions[..., 1] = colour + 2, 9
+    captions[1, 2] = 0
+    return {"item_coverage": coverage, "item_colour": colour, "item_kind": colour + 5, "captions": captions}
+
+
+def test_readout_learns_what_things_are_and_are_called():
+    torch.manual_seed(0)
+    ground = Ground(SaPaVe(CONFIGS["debug"]))
+    b = inputs(9, batch=2) | things()
+    b |= {"coverage": b["item_coverage"][:, 0]}
+    optimiser = torch.optim.Adam(ground.parameters(), 1e-2)
+    first = last = None
+    for _ in range(60):
+        last = ground(b)
+        first = first or {k: v.item() for k, v in last.items()}
+        optimiser.zero_grad()
+        last["loss"].backward()
+        optimiser.step()
+    assert set(last) == {"loss", "ground", "colour", "kind", "caption"}
+    for name in ("ground", "colour", "kind", "caption"):
+        assert last[name].item() < 0.5 * first[name], name
+
+
+def test_readout_leaves_out_what_it_is_not_told():
+    torch.manual_seed(0)
+    ground = Ground(SaPaVe(CONFIGS["debug"])).eval()
+    b = inputs(9, batch=2) | {"coverage": torch.zeros(2, 12, 20)}
+    assert set(ground(b)) == {"loss", "ground"}
+    everything = b | things()
+    unknown = everything | {"item_colour": torch.full((2, 3), -1)}
+    nobody = everything | {"item_coverage": torch.zeros(2, 3, 12, 20)}
+    with torch.no_grad():
+        assert ground(unknown)["colour"] == 0
+        for value in ground(nobody).values():
+            assert torch.isfinite(value)
+        assert ground(nobody)["caption"] == 0
+        silent = Ground(SaPaVe(config_named("debug", {"caption_weight": "0", "attribute_weight": "0"})))
+        assert set(silent(everything)) == {"loss", "ground"}
+
+
+def test_captions_of_the_same_thing_are_equally_right():
+    """Two pictures of a red mug: their descriptions may be exchanged."""
+    torch.manual_seed(0)
+    ground = Ground(SaPaVe(CONFIGS["debug"])).eval()
+    b = things()
+    for name in ("item_colour", "item_kind", "captions"):
+        b[name][1, 0] = b[name][0, 0]
+    sight = torch.randn(2, 240, 24)
+    swapped = sight.clone()
+    at = b["item_coverage"][0, 0].flatten() > 0
+    swapped[0, at], swapped[1, at] = sight[1, at], sight[0, at]
+    with torch.no_grad():
+        one, two = (ground.readout.caption_loss(s, b, ground.model.backbone) for s in (sight, swapped))
+    torch.testing.assert_close(one, two)

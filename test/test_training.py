@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import resource
+import signal
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+pytest.importorskip("tensorboard")
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
+
+from sapave_ros.bench import train as bench  # noqa: E402
 from sapave_ros.learning import data, export, train  # noqa: E402
-from sapave_ros.learning.model import CONFIGS, PATCH  # noqa: E402
+from sapave_ros.learning import model as model_module  # noqa: E402
+from sapave_ros.learning.config import CONFIGS, PATCH, config_named  # noqa: E402
+from sapave_ros.learning.training import loop  # noqa: E402
+from sapave_ros.learning.training.batches import Prefetch, light  # noqa: E402
+from sapave_ros.learning.training.objectives import Ground  # noqa: E402
+from sapave_ros.learning.training.run import Run  # noqa: E402
 from sapave_ros.policy.onnx_policy import OnnxPolicy  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Two shards of made-up pictures: a bright square is the named thing, and the head turns to it."""
-    c = CONFIGS["debug"]
+    c = config_named("debug")
     random = np.random.default_rng(0)
     h, w = c.image_size
     path = tmp_path_factory.mktemp("data")
@@ -74,35 +90,78 @@ def test_backbone_is_frozen_while_learning_to_look(trained):
     look = torch.load(trained / "look.pt", weights_only=True)["model"]
     kernel = "backbone.stem.weight"
     assert torch.equal(ground["average"][kernel], look[kernel])
-    adapted = "backbone.ground"
+    adapted = "backbone.grounding.here"
     assert torch.equal(ground["average"][f"{adapted}.weight"], look[f"{adapted}.layer.weight"])
     assert look[f"{adapted}.up.weight"].abs().max() > 0
 
 
-def test_resumed_training_is_the_same_training(folder, tmp_path):
+def curve(run_dir, stage: str) -> list[tuple[int, float]]:
+    """Step and loss of every point that TensorBoard shows."""
+    events = EventAccumulator(str(run_dir / stage))
+    events.Reload()
+    return [(e.step, e.value) for e in events.Scalars("train/loss")]
+
+
+def same_end(one, two, stage: str) -> None:
+    first, second = (torch.load(d / f"{stage}.pt", weights_only=True) for d in (one, two))
+    assert first["step"] == second["step"]
+    for field in ("model", "average"):
+        assert first[field].keys() == second[field].keys()
+        for name, value in first[field].items():
+            assert torch.equal(value, second[field][name]), (stage, field, name)
+
+
+@pytest.mark.parametrize("stage", ["ground", "look"])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_resumed_training_is_the_same_training(folder, tmp_path, monkeypatch, stage, signum):
+    monkeypatch.setattr(loop, "SAY_EVERY", 1)
     train.run(arguments(folder, tmp_path / "whole"))
-    # Interrupted: the schedule is that of six steps, but only three are done.
     halves = tmp_path / "halves"
-    stopped = arguments(folder, halves, stage="ground")
-    original = train.Run.average_step
+    original = Run.average_step
 
     def stop(self):
         original(self)
-        if self.step == 3:
-            raise KeyboardInterrupt
+        if (self.stage, self.step) == (stage, 3):
+            signal.raise_signal(signum)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.Run, "average_step", stop)
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "average_step", stop)
         with pytest.raises(KeyboardInterrupt):
-            train.run(stopped)
-    assert torch.load(halves / "ground.pt", weights_only=True)["step"] == 3
+            train.run(arguments(folder, halves))
+    assert torch.load(halves / f"{stage}.pt", weights_only=True)["step"] == 3
     train.run(arguments(folder, halves))
-    for stage in train.STAGES:
-        one, two = (torch.load(tmp_path / d / f"{stage}.pt", weights_only=True) for d in ("whole", "halves"))
-        assert one["step"] == two["step"] == 6
-        if stage == "ground":  # the random state of `look` begins where the process began
-            for name, value in one["model"].items():
-                torch.testing.assert_close(value, two["model"][name], msg=name)
+    for each in train.STAGES:
+        same_end(tmp_path / "whole", halves, each)
+        assert curve(halves, each) == curve(tmp_path / "whole", each)
+        assert [step for step, _ in curve(halves, each)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(folder, tmp_path, monkeypatch):
+    """Saved every minute: here after every step. What was logged later than that is taken out."""
+    monkeypatch.setattr(loop, "SAY_EVERY", 1)
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+    train.run(arguments(folder, tmp_path / "whole", evaluate_every=1))
+    killed = tmp_path / "killed"
+    original = loop.take_step
+
+    def dies(run, *others):
+        if run.step == 4:
+            monkeypatch.setattr(loop, "SAVE_EVERY_S", 60.0)
+            raise SystemError("killed")
+        if run.step == 2:
+            monkeypatch.setattr(loop, "SAVE_EVERY_S", 60.0)
+        return original(run, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "take_step", dies)
+        with pytest.raises(SystemError):
+            train.run(arguments(folder, killed, evaluate_every=1))
+    assert torch.load(killed / "ground.pt", weights_only=True)["step"] == 2
+    train.run(arguments(folder, killed, evaluate_every=1))
+    same_end(tmp_path / "whole", killed, "ground")
+    assert curve(killed, "ground") == curve(tmp_path / "whole", "ground")
+    logs = [(d / "ground.jsonl").read_text() for d in (tmp_path / "whole", killed)]
+    assert logs[0] == logs[1]
 
 
 def test_clear_errors(folder, tmp_path):
@@ -112,9 +171,168 @@ def test_clear_errors(folder, tmp_path):
         train.run(arguments(folder, tmp_path / "new", stage="look"))
     with pytest.raises(FileNotFoundError, match="look"):
         train.load_look(tmp_path)
-    train.run(arguments(folder, tmp_path / "run", ground_steps=1, look_steps=1))
-    with pytest.raises(ValueError, match="config"):
-        train.run(arguments(folder, tmp_path / "run", config="nano"))
+    with pytest.raises(ValueError, match="did you mean debug"):
+        train.run(arguments(folder, tmp_path, config="debugg"))
+    with pytest.raises(ValueError, match="did you mean spatial"):
+        train.run(arguments(folder, tmp_path, set=["spatia=false"]))
+    with pytest.raises(ValueError, match="FIELD=VALUE"):
+        train.run(arguments(folder, tmp_path, set=["spatial"]))
+
+
+def test_a_checkpoint_that_does_not_fit_says_why(folder, tmp_path):
+    train.run(arguments(folder, tmp_path, ground_steps=1, look_steps=1))
+    with pytest.raises(ValueError, match=r"another architecture: config .*--fresh"):
+        train.run(arguments(folder, tmp_path, config="nano"))
+    with pytest.raises(ValueError, match=r"config d is 32, here 64"):
+        train.run(arguments(folder, tmp_path, set=["d=64"]))
+    path = tmp_path / "ground.pt"
+    whole = path.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"no checkpoint" * 99, whole[:5000] + b"x" * 500 + whole[5500:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"ground\.pt: is damaged.*--fresh"):
+            train.run(arguments(folder, tmp_path))
+    torch.save({"step": 1}, path)
+    with pytest.raises(ValueError, match=r"no checkpoint of this version \(average is missing\)"):
+        train.run(arguments(folder, tmp_path))
+    assert train.run(arguments(folder, tmp_path, fresh=True, ground_steps=1, look_steps=1)) == 0
+
+
+@pytest.fixture
+def full_disk():
+    """Files of this process cannot grow past 20 kB, as if the disk were full."""
+    before, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, before)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(folder, tmp_path, request):
+    train.run(arguments(folder, tmp_path, stage="ground", ground_steps=2))
+    before = (tmp_path / "ground.pt").read_bytes()
+    request.getfixturevalue("full_disk")
+    with pytest.raises(OSError, match=r"ground\.pt: cannot be written.*whole"):
+        train.run(arguments(folder, tmp_path, stage="ground", ground_steps=4))
+    assert (tmp_path / "ground.pt").read_bytes() == before
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_disk_that_is_full_for_a_while_does_not_end_training(folder, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+    original = torch.save
+    fails = iter([True, True])
+
+    def save(state, file):
+        if next(fails, False):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(state, file)
+
+    monkeypatch.setattr(torch, "save", save)
+    assert train.run(arguments(folder, tmp_path, stage="ground", ground_steps=4)) == 0
+    assert "No space left on device" in capfd.readouterr().out
+    assert torch.load(tmp_path / "ground.pt", weights_only=True)["step"] == 4
+
+
+def test_ablations_share_one_pretrained_backbone(folder, trained, tmp_path):
+    """Only `look` is trained anew; what `ground` taught is the same file."""
+    ground = trained / "ground.pt"
+    for change in (["tuning=full"], ["spatial=false"], ["decoupled=false"], ["geometry=none"]):
+        where = tmp_path / change[0]
+        args = arguments(folder, where, stage="look", ground=ground, set=change, look_steps=1)
+        assert train.run(args) == 0
+        model, _ = train.load_look(where)
+        stem = model.state_dict()["backbone.stem.weight"]
+        taught = torch.load(ground, weights_only=True)["average"]["backbone.stem.weight"]
+        torch.testing.assert_close(stem, taught, atol=1e-2 if "full" in change[0] else 0, rtol=0)
+    with pytest.raises(ValueError, match="another architecture"):
+        train.run(arguments(folder, tmp_path / "no", stage="look", ground=ground, set=["widths=8,16,32"]))
+
+
+def test_geometry_all_is_trained_with_all_of_it(folder, tmp_path, monkeypatch):
+    seen = []
+    encoder = model_module.SpatialEncoder.forward
+
+    def spy(self, depth, intrinsics, pose, present):
+        seen.append(present.clone())
+        return encoder(self, depth, intrinsics, pose, present)
+
+    monkeypatch.setattr(model_module.SpatialEncoder, "forward", spy)
+    for geometry, mean in (("all", 1.0), ("none", 0.0)):
+        seen.clear()
+        run_dir = tmp_path / geometry
+        train.run(arguments(folder, run_dir, set=[f"geometry={geometry}"], ground_steps=1, evaluate_every=100))
+        assert torch.stack(seen[:6]).mean() == mean
+
+
+@pytest.mark.timeout(120)
+def test_two_processes_train_one_model(folder, tmp_path):
+    """As torchrun starts them: each draws its own batches, both end with the same weights, one writes them."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [
+        "-m",
+        "sapave_ros.learning.train",
+        "--config",
+        "debug",
+        "--data",
+        str(folder),
+        "--run-dir",
+        str(tmp_path),
+    ]
+    command += ["--ground-steps", "4", "--look-steps", "4", "--batch", "4", "--threads", "1", "--precision", "fp32"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("2 x 4 a step") == 1
+    assert torch.load(tmp_path / "look.pt", weights_only=True)["training"]["batch"] == 8
+    alone = tmp_path / "alone"
+    train.run(arguments(folder, alone, ground_steps=4, look_steps=4, batch=4))
+    two, one = (torch.load(d / "ground.pt", weights_only=True)["model"] for d in (tmp_path, alone))
+    assert any(not torch.equal(two[name], one[name]) for name in one)  # twice the batches, another result
+
+
+def test_batches_depend_on_the_step_alone(folder):
+    given = train.lessons([folder], CONFIGS["debug"].image_size)
+    one, _ = given.batches("ground", 20, 8, 3)
+    two, _ = given.batches("ground", 20, 8, 3)
+    with Prefetch(one, 5, lambda step: 2 * step + 1) as ahead:
+        taken = [ahead.take() for _ in range(3)]
+    for batch, step in zip(taken, (11, 13, 15), strict=True):
+        for name, value in two(step).items():
+            assert torch.equal(value, batch[name]), name
+
+
+def test_light_is_the_gain_and_shift_of_every_channel():
+    rgb = np.random.default_rng(0).integers(0, 256, (3, 8, 16, 3), dtype=np.uint8)
+    random = np.random.default_rng(1)
+    got = light(rgb, np.random.default_rng(1))
+    gain = random.uniform(0.85, 1.15, (3, 1, 1)) * random.uniform(0.95, 1.05, (3, 1, 3))
+    shift = random.uniform(-8, 8, (3, 1, 1))
+    expected = np.clip(rgb * gain[:, None] + shift[:, None], 0, 255).astype(np.uint8)
+    assert np.array_equal(got, expected)
+
+
+def test_what_goes_wrong_in_the_thread_reaches_the_loop():
+    def source(step):
+        if step == 2:
+            raise ValueError("shard 7 is damaged")
+        return {"step": torch.tensor(step)}
+
+    with Prefetch(source, 0) as ahead:
+        assert [ahead.take()["step"].item() for _ in range(2)] == [0, 1]
+        with pytest.raises(ValueError, match="shard 7"):
+            ahead.take()
+    assert not any(t.name == "batches" for t in threading.enumerate())
+
+
+def test_bench_measures_the_share_of_the_data(folder, tmp_path):
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    out = tmp_path / "speed.json"
+    words = ["--config", "debug", "--data", str(folder), "--batch", "8", "--steps", "4", "--threads", "1"]
+    assert bench.run(parser.parse_args([*words, "--json", str(out)])) == 0
+    figures = json.loads(out.read_text())
+    for stage in train.STAGES:
+        assert 0 < figures[stage]["ratio"] < 3
+        assert figures[stage]["samples_s"] > 0
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +358,14 @@ def test_parity_of_torch_and_onnx(trained, exported):
             assert np.abs(got[name] - value.numpy()).max() < 1e-4, name
 
 
+def test_words_that_the_network_does_not_know_are_not_exported(trained, tmp_path):
+    model, _ = train.load_look(trained)
+    words = tuple(f"word{i}" for i in range(model.config.vocabulary_size))
+    with pytest.raises(ValueError, match="vocabulary"):
+        export.export(model, tmp_path / "x.onnx", words, {}, {})
+    assert not (tmp_path / "x.onnx").exists()
+
+
 def test_export_carries_its_training(trained, exported, folder):
     m = OnnxPolicy(exported).manifest
     assert m.training["seed"] == 0
@@ -147,3 +373,22 @@ def test_export_carries_its_training(trained, exported, folder):
     assert m.training["config"]["name"] == "debug"
     assert m.trained_heads == ("head",)
     assert max(m.other_bound_rad) == 0
+
+
+def test_pairs_that_share_a_picture_are_seen_as_if_each_had_its_own(folder):
+    """Looked at once or twice, the losses and the gradients are the same."""
+    given = train.lessons([folder], CONFIGS["debug"].image_size)
+    source, _ = given.batches("ground", 20, 8, 0)
+    shared = source(3)
+    assert len(shared["rgb"]) == 4
+    apart = shared | {"rgb": shared["rgb"][shared["picture"]]}
+    del apart["picture"]
+    results = []
+    for batch in (shared, apart):
+        torch.manual_seed(0)
+        objective = Ground(model_module.SaPaVe(CONFIGS["debug"]))
+        loss = objective(batch)["loss"]
+        loss.backward()
+        results.append((loss, objective.model.backbone.stem.weight.grad))
+    torch.testing.assert_close(results[0][0], results[1][0])
+    torch.testing.assert_close(results[0][1], results[1][1], atol=1e-5, rtol=1e-4)

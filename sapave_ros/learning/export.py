@@ -12,7 +12,8 @@ import onnx
 import torch
 from torch import Tensor
 
-from sapave_ros.learning.model import Config, SaPaVe
+from sapave_ros.learning.config import Config
+from sapave_ros.learning.model import SaPaVe
 from sapave_ros.policy import manifest as contract
 from sapave_ros.policy.manifest import Manifest
 
@@ -72,31 +73,22 @@ def example_inputs(c: Config, seed: int = 0) -> dict[str, Tensor]:
     }
 
 
-def fold_adapter(module: torch.nn.Module) -> None:
-    """Adds every low-rank branch into the layer beside it, in place: the same function, fewer operations."""
-    from sapave_ros.learning.model import Adapted
-
-    for name, child in list(module.named_children()):
-        if isinstance(child, Adapted):
-            weight, down, up = child.layer.weight, child.down.weight, child.up.weight
-            with torch.no_grad():
-                weight += (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
-            setattr(module, name, child.layer)
-        else:
-            fold_adapter(child)
-
-
 def export(
     model: SaPaVe, path: Path, vocabulary: tuple[str, ...], training: dict[str, Any], trained: dict[str, list[float]]
 ) -> Manifest:
     """Writes the ONNX file. trained: bound [rad] of the increments seen in training, per joint, by trained head.
 
     The manifest is appended as a protobuf message of its own: parsers merge concatenated messages, and the
-    bytes before it, which the manifest's hash covers, are a whole ONNX file themselves.
+    bytes before it, which the manifest's hash covers, are a whole ONNX file themselves. Which geometry the network
+    looks at is in the configuration under `training`. Raises ValueError on more words than the network knows.
     """
     model = model.eval().float()
     c = model.config
-    fold_adapter(model)
+    if len(vocabulary) + 2 > c.vocabulary_size:
+        raise ValueError(
+            f"vocabulary: {len(vocabulary)} words, the network reads {c.vocabulary_size} with padding and unknown"
+        )
+    model.backbone.fold()
     example = example_inputs(c)
     with torch.no_grad():
         outputs = dict(zip(OUTPUTS, model(example)))

@@ -14,189 +14,19 @@ backbone and losses are ours.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
 from sapave_ros import g1
+from sapave_ros.learning.backbones import build
+from sapave_ros.learning.config import CONFIGS, GEOMETRY, PATCH, Config
+from sapave_ros.learning.layers import PLACE_WIDTH, Attention, places
 
-PATCH = 8  # [px] stride of the backbone
+__all__ = ["CONFIGS", "PATCH", "Config", "SaPaVe", "grounding_loss"]
+
 HEAD_WAVES = (3.0, 6.0, 12.0)  # [1/rad] the search turns within a tenth of a radian around its middle
-
-
-@dataclass(frozen=True)
-class Config:
-    """backbone: name in `BACKBONES`; a pretrained VLM is one more entry there. widths: channels at stride 2, 4
-    and 8. blocks: residual blocks at stride 4 and 8. adapter_rank: 0 switches the camera adapter off; spatial: the
-    spatial encoder (rows of the paper's ablation table). beta: most that real-time chunking may pull per
-    denoising step.
-    """
-
-    name: str = "nano"
-    backbone: str = "film_cnn"
-    image_size: tuple[int, int] = (96, 160)
-    vocabulary_size: int = 64
-    max_words: int = 12
-    text_width: int = 64
-    widths: tuple[int, int, int] = (32, 48, 96)
-    blocks: tuple[int, int] = (2, 4)
-    d: int = 128
-    heads: int = 4
-    decoder_layers: int = 3
-    adapter_rank: int = 8
-    spatial: bool = True
-    chunk_steps: int = 16
-    # 16 steps of 0.1 s: long enough to bridge a slow inference, and at 1.2 rad/s enough for any turn of the neck.
-    dt_s: float = 0.1
-    denoising_steps: int = 5
-    beta: float = 5.0
-    head_scale_rad: tuple[float, ...] = (0.06, 0.06)
-    other_scale_rad: tuple[float, ...] = field(default=(0.06,) * len(g1.OTHER))
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return self.image_size[0] // PATCH, self.image_size[1] // PATCH
-
-
-CONFIGS = {
-    "nano": Config(),
-    "debug": Config(
-        "debug", widths=(8, 16, 24), blocks=(1, 1), d=32, heads=2, decoder_layers=1, text_width=16, adapter_rank=2
-    ),
-}
-
-
-# --- camera adapter ---------------------------------------------------------------------------------------
-
-
-class Adapted(nn.Module):
-    """A frozen linear or 1x1-convolution layer plus a trainable low-rank one beside it (LoRA, Hu et al. 2021).
-
-    `up` starts at zero, so the adapted backbone starts as the backbone itself.
-    """
-
-    def __init__(self, layer: nn.Linear | nn.Conv2d, rank: int):
-        super().__init__()
-        self.layer = layer
-        if isinstance(layer, nn.Conv2d):
-            self.down: nn.Conv2d | nn.Linear = nn.Conv2d(layer.in_channels, rank, 1, bias=False)
-            self.up: nn.Conv2d | nn.Linear = nn.Conv2d(rank, layer.out_channels, 1, bias=False)
-        else:
-            self.down = nn.Linear(layer.in_features, rank, bias=False)
-            self.up = nn.Linear(rank, layer.out_features, bias=False)
-        nn.init.zeros_(self.up.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x) + self.up(self.down(x))
-
-
-def add_adapter(module: nn.Module, rank: int) -> None:
-    """Freezes a module and puts an adapter beside each of its linear and 1x1 layers, in place."""
-    module.requires_grad_(False)
-    for name, child in list(module.named_children()):
-        if isinstance(child, nn.Linear) or (isinstance(child, nn.Conv2d) and child.kernel_size == (1, 1)):
-            setattr(module, name, Adapted(child, rank))
-        else:
-            add_adapter(child, rank)
-
-
-# --- backbone ---------------------------------------------------------------------------------------------
-
-
-class Backbone(nn.Module):
-    """Interface: picture and instruction to what is where.
-
-    forward(rgb (B, H, W, 3) uint8, words (B, L) int64) returns tokens (B, T, width) and evidence (B, h, w): the
-    log-odds of each patch showing the named thing against the thing not being in view. A pretrained VLM fits
-    in by giving its patch features and a grounding layer on them.
-    """
-
-    width: int
-
-
-class TextEncoder(nn.Module):
-    """Words (B, L) to one vector (B, d): embeddings, one self-attention layer, mean over the words."""
-
-    def __init__(self, c: Config):
-        super().__init__()
-        self.word = nn.Embedding(c.vocabulary_size, c.text_width)
-        self.position = nn.Parameter(0.02 * torch.randn(c.max_words, c.text_width))
-        self.query = nn.Linear(c.text_width, c.text_width)
-        self.key = nn.Linear(c.text_width, c.text_width)
-        self.value = nn.Linear(c.text_width, c.text_width)
-        self.norm = nn.LayerNorm(c.text_width)
-
-    def forward(self, words: Tensor) -> Tensor:
-        real = (words != 0).float()  # (B, L) 0 = padding
-        x = self.word(words) + self.position  # (B, L, d)
-        score = self.query(x) @ self.key(x).transpose(1, 2) / math.sqrt(x.shape[-1])  # (B, L, L)
-        score = score - 1e4 * (1 - real[:, None, :])
-        x = x + score.softmax(-1) @ self.value(x)
-        mean = (x * real[..., None]).sum(1) / real.sum(1, keepdim=True).clamp(min=1)
-        return self.norm(mean)
-
-
-class FilmBlock(nn.Module):
-    """Residual block whose channels the instruction scales and shifts (FiLM, Perez et al. 2018)."""
-
-    def __init__(self, channels: int, text_width: int):
-        super().__init__()
-        self.spatial = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm = nn.GroupNorm(4, channels)
-        self.film = nn.Linear(text_width, 2 * channels)
-        self.mix = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, x: Tensor, text: Tensor) -> Tensor:
-        scale, shift = self.film(text)[:, :, None, None].chunk(2, dim=1)  # (B, C, 1, 1) each
-        y = self.norm(self.spatial(x))
-        return x + self.mix(F.relu(y * (1 + scale) + shift))
-
-
-class FilmCnn(Backbone):
-    """Small convolutional backbone, modulated by the instruction from stride 4 on."""
-
-    def __init__(self, c: Config):
-        super().__init__()
-        stem, mid, wide = c.widths
-        self.width = wide
-        self.text = TextEncoder(c)
-        self.stem = nn.Conv2d(3, stem, 5, stride=2, padding=2)
-        self.down_mid = nn.Conv2d(stem, mid, 3, stride=2, padding=1)
-        self.down_wide = nn.Conv2d(mid, wide, 3, stride=2, padding=1)
-        self.blocks_mid = nn.ModuleList(FilmBlock(mid, c.text_width) for _ in range(c.blocks[0]))
-        self.blocks_wide = nn.ModuleList(FilmBlock(wide, c.text_width) for _ in range(c.blocks[1]))
-        self.norm = nn.LayerNorm(wide)
-        self.ground = nn.Linear(wide, 1)
-        self.ground_none = nn.Linear(wide, 1)
-        self.evidence = nn.Parameter(0.1 * torch.randn(wide))
-
-    def forward(self, rgb: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-        text = self.text(words)  # (B, text_width)
-        x = rgb.permute(0, 3, 1, 2).float() / 127.5 - 1  # (B, 3, H, W)
-        x = F.relu(self.stem(x))  # (B, stem, H/2, W/2)
-        x = F.relu(self.down_mid(x))  # (B, mid, H/4, W/4)
-        for block in self.blocks_mid:
-            x = block(x, text)
-        x = F.relu(self.down_wide(x))  # (B, wide, h, w)
-        for block in self.blocks_wide:
-            x = block(x, text)
-        h, w = x.shape[2:]
-        patches = self.norm(x.flatten(2).transpose(1, 2))  # (B, h w, wide)
-        scene = patches.mean(1, keepdim=True) + patches.amax(1, keepdim=True)  # (B, 1, wide)
-        odds = (self.ground(patches) - self.ground_none(scene)).float()[..., 0]  # (B, h w)
-        # The tokens carry the backbone's belief in plain sight of the decoders.
-        belief = torch.cat([odds.clamp(-8, 8), -odds.amax(1, keepdim=True).clamp(-8, 8)], dim=1)  # (B, T)
-        tokens = torch.cat([patches, scene], dim=1) + belief[..., None] * self.evidence
-        return tokens, odds.reshape(-1, h, w)
-
-
-BACKBONES: dict[str, Callable[[Config], Backbone]] = {"film_cnn": FilmCnn}
-
 
 # --- spatial encoder --------------------------------------------------------------------------------------
 
@@ -222,7 +52,7 @@ class SpatialEncoder(nn.Module):
         )  # (1, h w, 2)
         self.relief = nn.Conv2d(2, c.d // 2, PATCH, stride=PATCH)  # the shape of the depth within a patch
         self.geometry = nn.Linear(self.CHANNELS, c.d)
-        self.out = nn.Sequential(nn.Linear(c.d + c.d // 2, 2 * c.d), nn.GELU(), nn.Linear(2 * c.d, c.d))
+        self.out = nn.Sequential(nn.Linear(c.d + c.d // 2, c.d), nn.GELU(), nn.Linear(c.d, c.d))
         self.scene = nn.Linear(3 + 6, c.d)  # the token of the whole scene: flags and pose
 
     def forward(self, depth_m: Tensor, intrinsics: Tensor, camera_in_torso: Tensor, present: Tensor) -> Tensor:
@@ -253,36 +83,12 @@ class SpatialEncoder(nn.Module):
 # --- decoders ---------------------------------------------------------------------------------------------
 
 
-class Attention(nn.Module):
-    def __init__(self, d: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Linear(d, d)
-        self.key_value = nn.Linear(d, 2 * d)
-        self.out = nn.Linear(d, d)
-
-    def memory(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, heads, T, d / heads); the same at every denoising step, so computed once."""
-        key, value = self.key_value(context).chunk(2, dim=-1)
-        return self._split(key), self._split(value)
-
-    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
-        key, value = memory
-        query = self._split(self.query(x))
-        score = (query @ key.transpose(2, 3)) / math.sqrt(query.shape[-1])  # (B, heads, k, T)
-        y = score.softmax(-1) @ value
-        return self.out(y.transpose(1, 2).flatten(2))
-
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-
 class DecoderLayer(nn.Module):
-    def __init__(self, d: int, heads: int):
+    def __init__(self, d: int):
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(3))
-        self.self_attention = Attention(d, heads)
-        self.cross_attention = Attention(d, heads)
+        self.self_attention = Attention(d)
+        self.cross_attention = Attention(d)
         self.mlp = nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Linear(2 * d, d))
 
     def forward(self, x: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
@@ -308,7 +114,7 @@ class FlowDecoder(nn.Module):
         self.into = nn.Linear(joints, c.d)
         self.step = nn.Parameter(0.02 * torch.randn(c.chunk_steps, c.d))
         self.time = nn.Sequential(nn.Linear(16, c.d), nn.GELU(), nn.Linear(c.d, c.d))
-        self.layers = nn.ModuleList(DecoderLayer(c.d, c.heads) for _ in range(c.decoder_layers))
+        self.layers = nn.ModuleList(DecoderLayer(c.d) for _ in range(c.decoder_layers))
         self.norm = nn.LayerNorm(c.d)
         self.out = nn.Linear(c.d, joints)
         self.register_buffer("frequencies", torch.pi * 2.0 ** torch.arange(8).float() / 4, persistent=False)
@@ -329,44 +135,49 @@ class FlowDecoder(nn.Module):
 # --- the whole --------------------------------------------------------------------------------------------
 
 
-def _places(h: int, w: int) -> Tensor:
-    """Where each token is in the picture, (T, 10): coordinates in -1..1, their sines and cosines; zeros for the scene.
-
-    The coordinates themselves are among them, so that tokens weighted by evidence carry the thing's centroid.
-    """
-    v, u = torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij")
-    at = torch.stack([u, v], -1).reshape(h * w, 2)
-    waves = [wave(torch.pi * n * at) for n in (1, 2) for wave in (torch.sin, torch.cos)]
-    return F.pad(torch.cat([at, *waves], dim=1), (0, 0, 0, 1))
-
-
 class SaPaVe(nn.Module):
-    """See the module. After `freeze_backbone` only adapter, spatial encoder and decoders train."""
+    """See the module. `begin_look` leaves training what stage 1 trains, besides the decoders."""
 
     head_scale_rad: Tensor
     other_scale_rad: Tensor
     places: Tensor
+    looks_at: Tensor
 
     def __init__(self, config: Config):
         super().__init__()
         self.config = c = config
-        self.backbone = BACKBONES[c.backbone](c)
+        self.backbone = build(c)
         self.semantic = nn.Linear(self.backbone.width, c.d)
-        self.place = nn.Linear(10, c.d)
-        self.register_buffer("places", _places(*c.grid), persistent=False)
-        self.spatial = SpatialEncoder(c)
+        self.place = nn.Linear(PLACE_WIDTH, c.d)
+        # The token of the whole scene is nowhere: zeros.
+        self.register_buffer("places", F.pad(places(*c.grid), (0, 0, 0, 1)), persistent=False)  # (T, PLACE_WIDTH)
+        self.spatial = SpatialEncoder(c) if c.spatial else None
+        self.register_buffer("looks_at", torch.tensor(GEOMETRY[c.geometry]).float(), persistent=False)  # (3,)
         seen = len(g1.POLICY) + 2 * len(g1.HEAD) * len(HEAD_WAVES)
         self.proprioception = nn.Sequential(nn.Linear(seen, c.d), nn.GELU(), nn.Linear(c.d, c.d))
-        self.head_decoder = FlowDecoder(c, len(g1.HEAD))
-        self.other_decoder = FlowDecoder(c, len(g1.OTHER))
+        if c.decoupled:
+            self.head_decoder = FlowDecoder(c, len(g1.HEAD))
+            self.other_decoder = FlowDecoder(c, len(g1.OTHER))
+        else:
+            self.shared_decoder = FlowDecoder(c, len(g1.POLICY))
         self.register_buffer("head_scale_rad", torch.tensor(c.head_scale_rad), persistent=False)
         self.register_buffer("other_scale_rad", torch.tensor(c.other_scale_rad), persistent=False)
 
-    def freeze_backbone(self) -> None:
-        """Stage 1 begins: the backbone's own weights are fixed, the camera adapter comes beside them."""
-        self.backbone.requires_grad_(False)
-        if self.config.adapter_rank:
-            add_adapter(self.backbone, self.config.adapter_rank)
+    def begin_look(self) -> None:
+        """Stage 1 begins: the backbone's own weights are fixed, the camera adapter comes beside them (`tuning`)."""
+        if self.config.tuning == "adapter":
+            self.backbone.adapt(self.config.adapter_rank)
+        elif self.config.tuning == "frozen":
+            self.backbone.requires_grad_(False)
+
+    def kept(self) -> dict[str, Tensor]:
+        """The state without what the backbone loads from elsewhere by itself: what a checkpoint holds."""
+        prefix = "backbone."
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if not (name.startswith(prefix) and self.backbone.is_given(name[len(prefix) :]))
+        }
 
     def context(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The network's inputs (see `policy.preprocess`) to what the decoders attend to, and the evidence (B, h, w).
@@ -374,11 +185,11 @@ class SaPaVe(nn.Module):
         Context (B, T + 2, d): the hybrid tokens; one token of the named thing, which is the patches weighted by
         the evidence, so that a decoder need not learn again where to attend; and the proprioception.
         """
-        semantic, evidence = self.backbone(batch["rgb"], batch["words"])
+        semantic, evidence = self.backbone(batch["rgb"], batch["words"], batch.get("picture"))
         hybrid = self.semantic(semantic) + self.place(self.places)  # (B, T, d)
-        if self.config.spatial:
-            geometry = (batch[name] for name in ("depth_m", "intrinsics", "camera_in_torso", "present"))
-            hybrid = hybrid + self.spatial(*geometry)
+        if self.spatial is not None:
+            geometry = (batch[name] for name in ("depth_m", "intrinsics", "camera_in_torso"))
+            hybrid = hybrid + self.spatial(*geometry, batch["present"] * self.looks_at)
         share = evidence.flatten(1).softmax(1)[:, None].to(hybrid.dtype)  # (B, 1, h w)
         thing = share @ hybrid[:, :-1] + hybrid[:, -1:]  # (B, 1, d)
         q = batch["joint_positions"]
@@ -387,7 +198,7 @@ class SaPaVe(nn.Module):
         return torch.cat([hybrid, thing, proprioception], dim=1), evidence
 
     def denoise(self, decoder: FlowDecoder, context: Tensor, noise: Tensor, previous: Tensor, weight: Tensor) -> Tensor:
-        """Euler steps from noise (B, k, n) to a chunk, drawn towards `previous` (B, k, n) by weight (B, k).
+        """Euler steps from noise (B, k, n) to a chunk, drawn towards `previous` (B, k, n) by weight (B, k, n or 1).
 
         Real-time chunking (Black et al. 2025) with the Jacobian of the denoiser taken as the identity, so
         that the exported graph needs no gradients: x1 = x + (1 - t) v is where the flow is heading,
@@ -401,32 +212,57 @@ class SaPaVe(nn.Module):
             v = (x1 - x) / (1 - t)
             r2 = (t**2 + (1 - t) ** 2) / (1 - t) ** 2
             g = self.config.beta if i == 0 else min(self.config.beta, (1 - t) / t * r2)
-            v = v + g * weight[..., None] * (previous - x1)
+            v = v + g * weight * (previous - x1)
             x = x + v / steps
         return x
+
+    def chunks(self, batch: dict[str, Tensor], context: Tensor) -> tuple[Tensor, Tensor]:
+        """Head (B, k, 2) and other (B, k, 26) [rad] from noise_*, previous_* (B, k, n) [rad] and weight_* (B, k)."""
+        arguments = {}
+        for name in ("head", "other"):
+            scale, noise = getattr(self, f"{name}_scale_rad"), batch[f"noise_{name}"]
+            weight = batch[f"weight_{name}"][..., None]
+            arguments[name] = (noise, batch[f"previous_{name}"] / scale, weight.expand_as(noise))
+        if self.config.decoupled:
+            head = self.denoise(self.head_decoder, context, *arguments["head"])
+            other = self.denoise(self.other_decoder, context, *arguments["other"])
+        else:
+            both = (torch.cat(pair, dim=-1) for pair in zip(arguments["head"], arguments["other"]))
+            whole = self.denoise(self.shared_decoder, context, *both)
+            head, other = whole[..., : len(g1.HEAD)], whole[..., len(g1.HEAD) :]
+        return self.head_scale_rad * head, self.other_scale_rad * other
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs of the exported graph to head (B, k, 2), other (B, k, 26) [rad] and grounding (B, h, w) in 0..1."""
         context, evidence = self.context(batch)
-        chunks = []
-        for name, decoder in (("head", self.head_decoder), ("other", self.other_decoder)):
-            scale = getattr(self, f"{name}_scale_rad")
-            previous, weight = batch[f"previous_{name}"] / scale, batch[f"weight_{name}"]
-            chunks.append(scale * self.denoise(decoder, context, batch[f"noise_{name}"], previous, weight))
-        return chunks[0], chunks[1], evidence.sigmoid()
+        return *self.chunks(batch, context), evidence.sigmoid()
 
-    def flow_loss(self, decoder: FlowDecoder, context: Tensor, chunk: Tensor, repeats: int) -> Tensor:
+    def head_loss(self, context: Tensor, chunk: Tensor, repeats: int) -> Tensor:
+        """`flow_loss` of the head's joints alone. chunk (B, k, 2) [rad].
+
+        A shared decoder sees the other joints on their way to rest, and what it says of them is not scored.
+        """
+        target = chunk / self.head_scale_rad
+        if self.config.decoupled:
+            return self.flow_loss(self.head_decoder, context, target, repeats)
+        padded = F.pad(target, (0, len(g1.OTHER)))
+        return self.flow_loss(self.shared_decoder, context, padded, repeats, joints=len(g1.HEAD))
+
+    def flow_loss(
+        self, decoder: FlowDecoder, context: Tensor, chunk: Tensor, repeats: int, joints: int | None = None
+    ) -> Tensor:
         """Flow matching (Lipman et al. 2023): the end of the straight line from noise to chunk (B, k, n).
 
         The loss is the squared error of the chunk, which is the velocity's times (1 - t)^2. The chunk is in
         units of the scale. Each sample serves `repeats` times: the decoder is cheap beside the backbone.
+        joints: only the first so many are scored.
         """
         memories = decoder.memories(context)
         target = chunk.repeat_interleave(repeats, 0)
         noise = torch.randn_like(target)
         t = torch.rand(len(target), device=target.device)
         x = noise + t[:, None, None] * (target - noise)
-        return F.mse_loss(decoder(x, t, memories), target)
+        return F.mse_loss(decoder(x, t, memories)[..., :joints], target[..., :joints])
 
 
 def grounding_loss(evidence: Tensor, coverage: Tensor) -> Tensor:

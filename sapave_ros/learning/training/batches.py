@@ -1,0 +1,142 @@
+"""Batches as the network's inputs: a function of the step, and a thread that has them ready."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sapave_ros import g1
+from sapave_ros.learning.data import Dataset, Field
+from sapave_ros.policy.tokenizer import Tokenizer
+
+
+class Source(Protocol):
+    """Where batches come from. The batch depends on the step alone, so that a run can be taken up anywhere.
+
+    Always there: rgb (P, H, W, 3) uint8, depth_m (B, H, W), intrinsics (B, 3, 3), camera_in_torso (B, 4, 4), present
+    (B, 3), words (B, L) int64, joint_positions (B, 28), chunk (B, k, 2) [rad], coverage (B, h, w) in 0..1.
+
+    Optional: picture (B,) int64, the row of `rgb` that each is about, where several are about one; of up to n things in
+    the picture, item_coverage (B, n, h, w) in 0..1, item_colour, item_kind, item_size (B, n) int64 with -1 for unknown,
+    and captions (B, n, L) int64 with zeros for none.
+    """
+
+    def __call__(self, step: int) -> dict[str, Tensor]: ...
+
+
+class Batches:
+    """Endless shuffled batches of a data set, augmented; their order depends on the seed and the step alone.
+
+    Geometry is dropped in random subsets, so that the policy takes any. Arms and hands are somewhere at
+    random, so that where to look does not depend on them. mirror: also left and right exchanged (only for
+    grounding: the search goes around one way). per_picture: so many pairs of a batch share a picture, which is then
+    looked at once.
+    """
+
+    def __init__(self, data: Dataset, tokenizer: Tokenizer, batch: int, seed: int, mirror: bool, per_picture: int = 1):
+        if batch % per_picture:
+            raise ValueError(f"batch: {batch}, expected a multiple of {per_picture}, the pairs that share a picture")
+        self.data, self.batch, self.seed, self.mirror, self.per_picture = data, batch, seed, mirror, per_picture
+        self._by_picture = np.argsort(data[Field.IMAGE], kind="stable")  # pairs, those of a picture together
+        self._count = np.bincount(data[Field.IMAGE], minlength=len(data[Field.RGB]))
+        self._first = np.cumsum(self._count) - self._count
+        self.words = np.stack([tokenizer.encode(text) for text in data.texts])
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        d, random = self.data, np.random.default_rng([self.seed, step])
+        # Pictures as often as they have pairs, then pairs of each.
+        shown = d[Field.IMAGE][random.integers(len(self.words), size=self.batch // self.per_picture)]
+        picture = np.repeat(np.arange(len(shown)), self.per_picture)
+        image = shown[picture]
+        pick = self._by_picture[self._first[image] + random.integers(self._count[image])]
+        present = random.random((self.batch, 3)) > 0.25
+        present[random.random(self.batch) < 0.5] = True
+        q = d[Field.JOINTS][image].copy()
+        low, high = g1.OTHER.lower, g1.OTHER.upper
+        elsewhere = random.random(self.batch) < 0.5
+        q[elsewhere, len(g1.HEAD) :] = random.uniform(low, high, (int(elsewhere.sum()), len(low)))
+        rgb = light(d[Field.RGB][shown], random)
+        batch = {
+            "rgb": rgb,
+            "picture": picture,
+            "depth_m": d[Field.DEPTH][image].astype(np.float32),
+            "intrinsics": d[Field.INTRINSICS][image],
+            "camera_in_torso": d[Field.POSE][image],
+            "present": present.astype(np.float32),
+            "words": self.words[pick],
+            "joint_positions": q,
+            "chunk": d[Field.CHUNK][pick],
+            "coverage": d[Field.COVERAGE][pick].astype(np.float32) / 255,
+        }
+        if self.mirror:
+            flip = random.random(len(shown)) < 0.5
+            for name, turned in (("rgb", flip), ("coverage", flip[picture])):
+                batch[name][turned] = batch[name][turned][:, :, ::-1]
+        return {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in batch.items()}
+
+
+def light(rgb: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Exposure and white balance of another camera, (B, H, W, 3) uint8. A new array."""
+    n = len(rgb)
+    gain = random.uniform(0.85, 1.15, (n, 1, 1)) * random.uniform(0.95, 1.05, (n, 1, 3))
+    shift = random.uniform(-8, 8, (n, 1, 1))
+    level = np.arange(256)[:, None]
+    table = np.clip(level * gain + shift, 0, 255).astype(np.uint8)  # (B, 256, 3)
+    out = np.empty_like(rgb)
+    for i in range(n):  # one picture at a time stays in the cache
+        for channel in range(3):
+            np.take(table[i, :, channel], rgb[i, ..., channel], out=out[i, ..., channel])
+    return out
+
+
+class Prefetch:
+    """Makes the batches of coming steps in a thread while the network learns from the last one.
+
+    source is asked for `number(step)` with step counting up from `first`; its errors reach whoever takes the batch.
+    """
+
+    def __init__(self, source: Source, first: int, number: Any = int, device: str = "cpu", ahead: int = 2):
+        self._source, self._number, self._device = source, number, torch.device(device)
+        self._ready: queue.Queue[dict[str, Tensor] | BaseException] = queue.Queue(ahead)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._make, args=(first,), name="batches", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Prefetch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        while not self._ready.empty():  # the thread may be waiting for room
+            self._ready.get_nowait()
+        self._thread.join()
+
+    def take(self) -> dict[str, Tensor]:
+        """The next batch, on the device."""
+        batch = self._ready.get()
+        if isinstance(batch, BaseException):
+            raise batch
+        return {name: value.to(self._device, non_blocking=True) for name, value in batch.items()}
+
+    def _make(self, step: int) -> None:
+        while not self._closing.is_set():
+            try:
+                made: dict[str, Tensor] | BaseException = self._source(self._number(step))
+                if self._device.type == "cuda" and not isinstance(made, BaseException):
+                    made = {name: value.pin_memory() for name, value in made.items()}
+            except BaseException as error:
+                made = error
+            while not self._closing.is_set():
+                try:
+                    self._ready.put(made, timeout=0.1)
+                    break
+                except queue.Full:
+                    continue
+            if isinstance(made, BaseException):
+                return
+            step += 1

@@ -1,0 +1,157 @@
+"""What each stage learns from: `ground` from what things look like and are called, `look` from where the head goes.
+
+Each is a module from batch to losses, so that several processes can train it together.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from sapave_ros.learning.backbones import Backbone
+from sapave_ros.learning.config import Config
+from sapave_ros.learning.model import SaPaVe, grounding_loss
+
+REPEATS = 4
+CAPTIONS = 128
+"""Descriptions per batch that the contrastive term compares; more cost as much as the pictures do."""
+
+JOINT_WIDTH = 64
+FULL_RATE = 0.1
+"""Learning rate of the backbone's own weights in stage `look`, where all of them train, in relation to the rest: what
+they know is worth keeping."""
+
+Losses = dict[str, Tensor]
+Group = tuple[float, dict[str, nn.Parameter]]
+
+
+class Readout(nn.Module):
+    """Reads off the backbone's sight what each patch shows, and which description is of which thing.
+
+    Only pretraining needs it; it is no part of the policy.
+    """
+
+    def __init__(self, c: Config, backbone: Backbone):
+        super().__init__()
+        self.norm = nn.LayerNorm(backbone.sight_width)
+        self.attributes = nn.ModuleDict(
+            {name: nn.Linear(backbone.sight_width, getattr(c, f"{name}s")) for name in ("colour", "kind", "size")}
+        )
+        self.image = nn.Linear(backbone.sight_width, JOINT_WIDTH)
+        self.text = nn.Linear(backbone.text_width, JOINT_WIDTH)
+        self.log_scale = nn.Parameter(torch.tensor(2.0))
+
+    def attribute_losses(self, sight: Tensor, batch: dict[str, Tensor]) -> Losses:
+        """Cross entropy of colour, kind and size, weighted by how much of a patch its foremost thing covers."""
+        share, which = batch["item_coverage"].flatten(2).max(1)  # (B, h w) each
+        at = share > 0.05
+        seen, share = sight[at], share[at]  # (P, width), (P,)
+        losses = {}
+        for name, layer in self.attributes.items():
+            if f"item_{name}" not in batch:
+                continue
+            label = batch[f"item_{name}"].gather(1, which)[at]  # (P,)
+            weight = share * (label >= 0)
+            each = F.cross_entropy(layer(seen).float(), label.clamp(min=0), reduction="none")
+            losses[name] = (each * weight).sum() / weight.sum().clamp(min=1e-6)
+        return losses
+
+    def caption_loss(self, sight: Tensor, batch: dict[str, Tensor], backbone: Backbone) -> Tensor:
+        """Which description is of which thing: cross entropy both ways over the things of the whole batch.
+
+        Things described in the same words, or known to be of one colour and kind, are equally right.
+        """
+        coverage = batch["item_coverage"].flatten(2)  # (B, n, h w)
+        size = coverage.sum(2)  # (B, n) in patches
+        row, item = ((size > 0.5) & (batch["captions"] != 0).any(2)).nonzero(as_tuple=True)
+        if len(row) > CAPTIONS:
+            some = torch.randperm(len(row), device=row.device)[:CAPTIONS]
+            row, item = row[some], item[some]
+        words = batch["captions"][row, item]  # (P, L)
+        if len(row) == 0:  # nothing to tell apart, but other processes expect gradients
+            words = words.new_zeros(1, words.shape[1])
+            return 0.0 * (self.text(backbone.describe(words)).sum() + self.image(sight[:1, 0]).sum() + self.log_scale)
+        pooled = torch.einsum("pa,pad->pd", (coverage / size[..., None].clamp(min=0.5))[row, item], sight.float()[row])
+        image = F.normalize(self.image(pooled).float(), dim=-1)
+        text = F.normalize(self.text(backbone.describe(words)).float(), dim=-1)
+        logits = self.log_scale.exp().clamp(max=50.0) * image @ text.T  # (P, P)
+        same = (words[:, None] == words[None]).all(2)
+        if "item_colour" in batch and "item_kind" in batch:
+            colour, kind = batch["item_colour"][row, item], batch["item_kind"][row, item]
+            same |= (colour[:, None] == colour) & (kind[:, None] == kind) & (colour >= 0) & (kind >= 0)
+        target = same / same.sum(1, keepdim=True)
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+class Ground(nn.Module):
+    """The backbone learns what things look like and what they are called."""
+
+    def __init__(self, model: SaPaVe):
+        super().__init__()
+        self.model = model
+        self.readout = Readout(model.config, model.backbone)
+
+    def groups(self) -> list[Group]:
+        """What trains, by name, with its share of the learning rate."""
+        return [(1.0, _trainable(self, ("model.backbone.", "readout.")))]
+
+    def forward(self, batch: dict[str, Tensor]) -> Losses:
+        c, backbone = self.model.config, self.model.backbone
+        seen = (batch["rgb"], batch["words"], batch.get("picture"))
+        # A batch may lack what no loss of this configuration needs.
+        attributes = c.attribute_weight > 0 and "item_coverage" in batch
+        captions = c.caption_weight > 0 and "item_coverage" in batch and "captions" in batch
+        if not (attributes or captions):
+            _, evidence = backbone(*seen)
+            ground = grounding_loss(evidence.float(), batch["coverage"])
+            return {"loss": ground, "ground": ground}
+        _, evidence, sight = backbone.perceive(*seen)
+        sight = self.readout.norm(sight)
+        losses = {"ground": grounding_loss(evidence.float(), batch["coverage"])}
+        loss = losses["ground"]
+        if attributes:
+            found = self.readout.attribute_losses(sight, batch)
+            loss = loss + c.attribute_weight * sum(found.values())
+            losses |= found
+        if captions:
+            losses["caption"] = self.readout.caption_loss(sight, batch, backbone)
+            loss = loss + c.caption_weight * losses["caption"]
+        return {"loss": loss, **losses}
+
+
+class Look(nn.Module):
+    """Stage 1 of the SaPaVe paper: camera adapter, spatial encoder and head decoder learn where to look.
+
+    `model.begin_look` has been called. The grounding goes on being scored (`ground_weight`): it keeps what the operator
+    sees honest.
+    """
+
+    def __init__(self, model: SaPaVe):
+        super().__init__()
+        self.model = model
+
+    def groups(self) -> list[Group]:
+        """As `Ground.groups`."""
+        every = _trainable(self, ("model.",))
+        every = {n: p for n, p in every.items() if not n.startswith("model.other_decoder.")}
+        if self.model.config.tuning != "full":
+            return [(1.0, every)]
+        known = {n: p for n, p in every.items() if n.startswith("model.backbone.")}
+        return [(1.0, {n: p for n, p in every.items() if n not in known}), (FULL_RATE, known)]
+
+    def forward(self, batch: dict[str, Tensor]) -> Losses:
+        if self.model.config.geometry == "all":
+            batch = batch | {"present": torch.ones_like(batch["present"])}
+        context, evidence = self.model.context(batch)
+        ground = grounding_loss(evidence.float(), batch["coverage"])
+        flow = self.model.head_loss(context, batch["chunk"], REPEATS)
+        return {"loss": flow + self.model.config.ground_weight * ground, "flow": flow, "ground": ground}
+
+
+STAGES: dict[str, type[Ground] | type[Look]] = {"ground": Ground, "look": Look}
+
+
+def _trainable(module: nn.Module, prefixes: tuple[str, ...]) -> dict[str, nn.Parameter]:
+    return {n: p for n, p in module.named_parameters() if p.requires_grad and n.startswith(prefixes)}
