@@ -21,7 +21,7 @@ pytest.importorskip("tensorboard")
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
 
 from sapave_ros.bench import train as bench  # noqa: E402
-from sapave_ros.learning import data, export, train  # noqa: E402
+from sapave_ros.learning import data, export, language, train  # noqa: E402
 from sapave_ros.learning import model as model_module  # noqa: E402
 from sapave_ros.learning.config import CONFIGS, PATCH, config_named  # noqa: E402
 from sapave_ros.learning.training import loop  # noqa: E402
@@ -392,3 +392,29 @@ def test_pairs_that_share_a_picture_are_seen_as_if_each_had_its_own(folder):
         results.append((loss, objective.model.backbone.stem.weight.grad))
     torch.testing.assert_close(results[0][0], results[1][0])
     torch.testing.assert_close(results[0][1], results[1][1], atol=1e-5, rtol=1e-4)
+
+
+def test_triples_of_rooms_are_lessons_of_their_own(tmp_path):
+    """Their words, no mirror image of them, and now and then nothing to do."""
+    from sapave_ros.learning.pairs import store
+    from sapave_ros.learning.pairs.generate import ShardMaker
+    from sapave_ros.learning.pairs.source import Rooms
+    from sapave_ros.learning.pairs.splits import split_named
+
+    for split in ("train", "val"):
+        maker = ShardMaker(split, Rooms(split_named(split)))
+        store.write(store.ShardName(tmp_path, split, 0, 0), maker.shard(0, 0, 60))
+        maker.close()
+    given = train.lessons([tmp_path], CONFIGS["debug"].image_size)
+    assert given.vocabulary == language.vocabulary()
+    assert given.about["pairs"] == given.about["test_pairs"] == 60
+    learn, test = given.batches("ground", 20, 64, 0)
+    assert not learn.mirror and not test.nothing
+    learn.nothing = 0.5
+    batch = learn(0)
+    nothing = (batch["words"] == 0).all(dim=1)
+    assert 10 < nothing.sum() < 54
+    assert not batch["chunk"][nothing].any() and not batch["coverage"][nothing].any()
+    assert batch["chunk"][~nothing].any()
+    with pytest.raises(ValueError, match="image_size"):
+        train.lessons([tmp_path], (48, 80))

@@ -18,10 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from sapave_ros.learning import language
 from sapave_ros.learning.config import CONFIGS, Config, config_from, config_named
-from sapave_ros.learning.data import Field, load
+from sapave_ros.learning.data import Dataset, Field, load
 from sapave_ros.learning.instructions import vocabulary
 from sapave_ros.learning.model import SaPaVe
+from sapave_ros.learning.pairs import store
+from sapave_ros.learning.pairs.camera import PICTURE_SIZE
+from sapave_ros.learning.pairs.read import PairDataset
 from sapave_ros.learning.training import checkpoint
 from sapave_ros.learning.training.batches import Batches, Source
 from sapave_ros.learning.training.loop import Schedule, train_stage
@@ -33,6 +37,9 @@ from sapave_ros.policy.tokenizer import Tokenizer
 LEARNING_RATE = {"ground": 2e-3, "look": 1.5e-3}
 PER_PICTURE = 2
 """Pairs of a batch that share a picture: the backbone looks at it once, which is a third of the time of a step."""
+
+NOTHING = 0.02
+"""Share of the triples of rooms that are asked nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,21 +56,35 @@ class Lessons:
 
 
 def lessons(folders: list[Path], image_size: tuple[int, int]) -> Lessons:
-    """Those in folders made by `sapave data`. Errors as `data.load`."""
-    train_data, test_data = load(folders, image_size)
-    words = vocabulary()
+    """Those in folders made by `sapave data`, of either kind. Errors as `data.load` and `pairs.PairDataset`.
+
+    Triples of rooms are trained on from split `train` and tested on from split `val`. They have left and right in their
+    words, so no picture is mirrored; and some are asked nothing, for which the head stays where it is.
+    """
+    train_data: Dataset
+    test_data: Dataset
+    about: dict[str, Any] = {"data": [str(p) for p in folders]}
+    of_rooms = any(store.holds(folder) for folder in folders)
+    if of_rooms:
+        if image_size != PICTURE_SIZE:
+            raise ValueError(f"image_size: {image_size}, expected {PICTURE_SIZE}: that of the triples")
+        words = language.vocabulary()
+        train_data, test_data = PairDataset(folders, "train"), PairDataset(folders, "val")
+        about |= {"train_hash": train_data.hash, "val_hash": test_data.hash}
+    else:
+        words = vocabulary()
+        train_data, test_data = load(folders, image_size)
 
     def batches(stage: str, max_words: int, size: int, seed: int) -> tuple[Source, Source]:
-        tokenizer = Tokenizer(words, max_words)
+        tokenizer, per_picture = Tokenizer(words, max_words), PER_PICTURE if size % PER_PICTURE == 0 else 1
+        mirror, nothing = stage == "ground" and not of_rooms, NOTHING if of_rooms else 0.0
         return (
-            Batches(
-                train_data, tokenizer, size, seed, stage == "ground", PER_PICTURE if size % PER_PICTURE == 0 else 1
-            ),
+            Batches(train_data, tokenizer, size, seed, mirror, per_picture, nothing),
             Batches(test_data, tokenizer, size, seed + 1, mirror=False),
         )
 
     bound = np.abs(train_data[Field.CHUNK]).max(axis=(0, 1)).astype(float).round(5)
-    about = {"pairs": len(train_data.texts), "test_pairs": len(test_data.texts), "data": [str(p) for p in folders]}
+    about |= {"pairs": len(train_data.texts), "test_pairs": len(test_data.texts)}
     return Lessons(words, tuple(bound.tolist()), about, batches)
 
 

@@ -35,13 +35,23 @@ class Batches:
     Geometry is dropped in random subsets, so that the policy takes any. Arms and hands are somewhere at
     random, so that where to look does not depend on them. mirror: also left and right exchanged (only for
     grounding: the search goes around one way). per_picture: so many pairs of a batch share a picture, which is then
-    looked at once.
+    looked at once. nothing: share of pairs whose instruction is taken away: there is nothing to see and nothing to do.
     """
 
-    def __init__(self, data: Dataset, tokenizer: Tokenizer, batch: int, seed: int, mirror: bool, per_picture: int = 1):
+    def __init__(
+        self,
+        data: Dataset,
+        tokenizer: Tokenizer,
+        batch: int,
+        seed: int,
+        mirror: bool,
+        per_picture: int = 1,
+        nothing: float = 0.0,
+    ):
         if batch % per_picture:
             raise ValueError(f"batch: {batch}, expected a multiple of {per_picture}, the pairs that share a picture")
         self.data, self.batch, self.seed, self.mirror, self.per_picture = data, batch, seed, mirror, per_picture
+        self.nothing = nothing
         self._by_picture = np.argsort(data[Field.IMAGE], kind="stable")  # pairs, those of a picture together
         self._count = np.bincount(data[Field.IMAGE], minlength=len(data[Field.RGB]))
         self._first = np.cumsum(self._count) - self._count
@@ -73,6 +83,10 @@ class Batches:
             "chunk": d[Field.CHUNK][pick],
             "coverage": d[Field.COVERAGE][pick].astype(np.float32) / 255,
         }
+        if self.nothing:
+            nothing = random.random(self.batch) < self.nothing
+            for name in ("words", "chunk", "coverage"):
+                batch[name][nothing] = 0
         if self.mirror:
             flip = random.random(len(shown)) < 0.5
             for name, turned in (("rgb", flip), ("coverage", flip[picture])):
