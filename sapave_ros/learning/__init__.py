@@ -13,4 +13,9 @@ was interrupted, and a larger number of steps takes a finished stage up again:
 
 The shipped ones were trained to `look` once, on both kinds of data, the visited states being those of an earlier model.
 A folder named three times is drawn from three times as often.
+
+Where to read on: `config` (sizes and ablations by name), `model` (the network), `backbones` (ours, and pretrained
+vision-language models from a folder), `train` and `training` (the stages). Ablations share one pretrained backbone:
+
+    sapave train --stage look --config nano-no-spatial --ground out/runs/nano/ground.pt --run out/runs/no_spatial
 """
