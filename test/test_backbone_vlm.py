@@ -280,6 +280,7 @@ def test_checkpoints_hold_what_was_learned_and_not_the_given_model(folder):
         torch.testing.assert_close(one[i], folded[i], atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["llava"], indirect=True)
 def test_it_exports_with_the_same_numbers(folder, tmp_path):
     """Qwen2-VL does not: its eye cuts a picture up by numbers that torch's exporter cannot follow."""
