@@ -18,6 +18,12 @@ from sapave_ros import g1, graph
 from sapave_ros.nodes import ros
 from sapave_ros.types import ActionChunk
 
+ASK_AGAIN_S = 2.0
+"""After so long without an answer a service is asked again [s]."""
+
+DONE = {graph.ARM_SERVICE: ("ACTIVE",), graph.DISARM_SERVICE: ("STANDBY",), graph.RESET_SERVICE: ("STANDBY",)}
+"""States that show that a service has done what it was asked."""
+
 
 class OperatorError(RuntimeError):
     """The graph did not answer, or refused. The message says what was asked and what came back."""
@@ -34,6 +40,7 @@ class Operator(Node):
         self._instruction = ros.publisher(self, graph.stream(graph.INSTRUCTION))
         self._estop = ros.publisher(self, graph.stream(graph.ESTOP))
         self.state, self.reason = "unknown", ""
+        self._clients_by_service: dict[str, Any] = {}
         ros.subscribe(self, graph.stream(graph.PERMIT), self._on_permit)
         self._spinner = ros.make_executor()
         self._spinner.add_node(self)
@@ -101,20 +108,32 @@ class Operator(Node):
         return steps * dt_s
 
     def call(self, service: str, timeout_s: float = 5.0) -> str:
-        """Calls one of `graph.SERVICES`; returns its message. Raises OperatorError if refused or unanswered."""
-        client = self.create_client(Trigger, service)
-        try:
-            if not self.wait(client.service_is_ready, timeout_s):
-                raise OperatorError(f"{service}: nobody serves it; is the graph up, in this ROS_DOMAIN_ID?")
-            future = client.call_async(Trigger.Request())
-            if not self.wait(future.done, timeout_s):
-                raise OperatorError(f"{service}: no answer within {timeout_s:g} s")
+        """Calls one of `graph.SERVICES`; returns its message. Raises OperatorError if refused or unanswered.
+
+        An answer is lost where the server has not yet heard of this client (Fast DDS gives up on it after a moment),
+        and a person who disarms must not be left without one. So it is asked again; permission to move is not, which
+        is asked for once. What was carried out shows in the state, whether the answer came or not.
+        """
+        if service not in self._clients_by_service:
+            self._clients_by_service[service] = self.create_client(Trigger, service)
+        client, state = self._clients_by_service[service], self.state
+        if not self.wait(client.service_is_ready, timeout_s):
+            raise OperatorError(f"{service}: nobody serves it; is the graph up, in this ROS_DOMAIN_ID?")
+        deadline_s = time.monotonic() + timeout_s
+        asked = 0
+        while (left_s := deadline_s - time.monotonic()) > 0.0:
+            future, asked = client.call_async(Trigger.Request()), asked + 1
+            if not self.wait(future.done, left_s if service == graph.ARM_SERVICE else min(left_s, ASK_AGAIN_S)):
+                continue
             answer = future.result()
-            if not answer.success:
-                raise OperatorError(f"{service}: refused: {answer.message}")
-            return str(answer.message)
-        finally:
-            self.destroy_client(client)
+            if answer.success:
+                return str(answer.message)
+            if asked > 1 and self.state != state:  # it was carried out when it was asked before
+                break
+            raise OperatorError(f"{service}: refused: {answer.message}")
+        if self.state in DONE.get(service, ()) and self.state != state:
+            return f"{self.state}: {self.reason}"
+        raise OperatorError(f"{service}: no answer within {timeout_s:g} s")
 
     def _send(self, publisher: Any, message: Callable[[], Any], topic: str, node: str, timeout_s: float) -> None:
         def heard() -> bool:
