@@ -20,7 +20,7 @@ from sapave_ros.nodes.operator import session
 from sapave_ros.plan import Options, environment, plan
 from sapave_ros.types import ActionChunk
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 STEPS, DT_S = 60, 0.1  # far longer than any of this takes; the limits end it otherwise
 ELBOWS = ("left_elbow_joint", "right_elbow_joint")
@@ -65,6 +65,15 @@ def road(module_ros_domain, module_dds_domain, tmp_path_factory) -> Iterator[Roa
             bringup.stop()
 
 
+@pytest.fixture(autouse=True)
+def going_on(road: Road) -> Iterator[None]:
+    """Whatever a test stopped goes on after it: one that fails does not fail those behind it."""
+    yield
+    for pid in road.bringup.pids.values():
+        if psutil.pid_exists(pid):
+            os.kill(pid, signal.SIGCONT)
+
+
 def joints(road: Road) -> np.ndarray:
     truth = road.truth()
     return np.concatenate([truth.head, truth.arms])
@@ -100,7 +109,8 @@ def test_a_camera_that_stands_still_holds_everything(road):
     begun = set_in_motion(road)
     os.kill(road.bringup.pids["camera"], signal.SIGSTOP)
     road.until(lambda: road.state == "HOLD", "HOLD")
-    assert graph.CAMERA_INFO in road.operator.reason
+    reason = road.operator.reason  # its reports and its pictures end at the same time
+    assert graph.CAMERA_INFO in reason or "(camera)" in reason
     assert_stopped_and_stay(road, begun)
     rest = joints(road)
     os.kill(road.bringup.pids["camera"], signal.SIGCONT)
@@ -124,7 +134,7 @@ def test_a_watchdog_that_stands_still_holds_and_does_not_resume(road):
 def test_an_sdk_process_that_stood_still_throws_no_arm(road):
     children = psutil.Process(road.bringup.pids["arm"]).children()
     (sdk,) = (child for child in children if any("unitree_process" in part for part in child.cmdline()))
-    begun = set_in_motion(road, speed_rad_s=1.3)
+    begun = set_in_motion(road, speed_rad_s=1.15)  # the policy was trained to 1.2
     sequence = road._truth.all_after(0)[-1][0]
     sdk.suspend()
     time.sleep(0.2)  # shorter than its input holds setpoints

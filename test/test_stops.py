@@ -21,7 +21,7 @@ from sapave_ros.nodes.operator import OperatorError, session
 from sapave_ros.plan import Options
 from sapave_ros.sim.faults import FaultClient
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
