@@ -192,6 +192,11 @@ class _Maker:
                 return changed
         return None
 
+    def _sensible(self, preposition: str, landmark: str) -> bool:
+        """Whether something can be there at all: in what has an inside, but not under the floor."""
+        inside = any(m.name == f"inside of the {landmark}" for m in self.view.room.landmarks)
+        return inside if preposition == "in" else landmark != "floor" or preposition == "on"
+
     def _changes(self, d: Description) -> Iterator[Description]:
         lexicon = self.view.lexicon
         options: dict[str, Callable[[], tuple[str, ...]]] = {
@@ -209,7 +214,7 @@ class _Maker:
             words = options[clause.sort]() if clause.sort in options else ()
             new = [replace(clause, word=w) for w in words]
             if clause.sort == "place":
-                new = [replace(clause, landmark=n) for n in self.sampler.places]
+                new = [replace(clause, landmark=n) for n in self.sampler.places if self._sensible(clause.word, n)]
             for c in new:
                 yield replace(d, clauses=(*d.clauses[:i], c, *d.clauses[i + 1 :]))
 

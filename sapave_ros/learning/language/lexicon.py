@@ -78,6 +78,15 @@ class Lexicon:
     def trained_colours(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*COLOURS, *(c for k in self.kinds.values() if not k.held_out for c in k.colours))))
 
+    @cached_property
+    def _landmark_words(self) -> frozenset[str]:
+        return frozenset(w for n in (*self.landmarks, *PART_NAMES, "inside of the") for w in n.split())
+
+    def knows(self, landmark: str) -> bool:
+        """Whether a landmark can be asked for: training has its words, and no object is called so."""
+        name = landmark.removeprefix("inside of the ")
+        return set(name.split()) <= self._landmark_words and not {name, landmark} & set(self.nouns)
+
     @cache  # noqa: B019 (there are as many lexicons as catalogues: one)
     def words(self, kind: str) -> tuple[str, ...]:
         """Trained words for a kind, the usual one first; none for a held-out kind."""

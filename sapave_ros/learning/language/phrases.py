@@ -29,8 +29,8 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "{np} (please|now)",
     ),
     "test1": (
-        "{np} (where is that|where did that go|can you see that|please find that|look at that|i want to see that)",
-        "(would|will) you kindly (turn your eyes|direct your gaze|turn your head|point the camera) (to|towards) {np}",
+        "{np} (where is that|where did that go|do you see that|please find that|look at that|i want to see that)",
+        "(would|will) you kindly (turn your eyes|direct your gaze|turn your head|point your camera) (to|towards) {np}",
         "i wonder where {np} ({is}|could be)",
         "(try|you need|it is time) to (locate|look at|find|face) {np}",
         "get (a view of|your eyes on) {np}",
@@ -125,7 +125,7 @@ DIRECTIONS: dict[str, tuple[str, ...]] = {
         "eyes {way} {bit} (please||)",
         "{way} {bit} you should (look|turn)",
         "i would like you to direct your gaze {way} {bit}",
-        "{bit} {way} (with your head|with the camera) (please||)",
+        "{bit} {way} (with your head|with your eyes) (please||)",
         "let your eyes go {way} {bit}",
     ),
 }
@@ -177,7 +177,7 @@ INDEFINITE_PLURAL = "(any|some)"
 DETERMINERS = {True: (DEFINITE, DEFINITE_PLURAL), False: (INDEFINITE, INDEFINITE_PLURAL)}
 """For definite descriptions and others: one thing, and nouns like scissors."""
 
-ANY = "(|||any will do|no matter which)"
+ANY = "(any will do|no matter which)"
 VERBS = "(is|is|stands|sits|lies)"
 VERBS_PLURAL = "(are|are|stand|sit|lie)"
 SOMETHING = "(something|anything)"

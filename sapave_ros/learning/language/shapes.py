@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sapave_ros.sim.objects import Shape
+from sapave_ros.sim.objects import Part, Shape
 from sapave_ros.types import Floats
 
 Truth = bool | None
@@ -20,6 +20,8 @@ LONG = (3.0, 1.8)
 """Longest side to the next: long, certainly not long."""
 BALL = 1.25
 """Longest side to shortest of something round."""
+BULGE = (0.75, 0.85)
+"""Width at an end to the greatest: bulging as a ball does, straight as a can."""
 
 
 def extents(shape: Shape) -> tuple[float, float, float]:
@@ -74,13 +76,35 @@ def shaped(shape: Shape, word: str) -> Truth:
         return above(-z / shorter, -FLAT[0], -FLAT[1])
     if word == "long":
         return above(longer / max(shorter, z), *LONG)
-    boxy = all(p.shape == "box" for p in shape.parts)
-    bodies = [p for p in shape.parts if p.colour is None and p.shape in ("sphere", "ellipsoid")]
-    ball = any(max(p.size) <= BALL * min(p.size) and 2 * max(p.size) > 0.8 * max(x, y, z) for p in bodies)
-    if ball and max(x, y, z) <= BALL * min(x, y, z):
+    return _round(shape, sorted((x, y, z)))
+
+
+def _round(shape: Shape, sides: list[float]) -> Truth:
+    """Like a ball: one part fills it and bulges in the middle. Of flat round things and of cups people say both."""
+    shortest, middle, longest = sides
+    if middle < longest / BALL**2 or any(p.shape == "box" and 2 * max(p.size) > 0.7 * longest for p in shape.parts):
+        return False
+    widths = [w for p in shape.parts if (w := _widths(p)) and 2 * w[1] > 0.8 * middle]
+    if not widths:
+        return None
+    end, centre, height = max(widths, key=lambda w: w[1])
+    if end < BULGE[0] * centre and 2 * centre / BALL <= height <= 2 * centre * BALL and longest <= BALL * shortest:
         return True
-    angular = boxy or any(p.shape == "box" and max(p.size) > 0.35 * max(x, y, z) for p in shape.parts)
-    return False if angular or shaped(shape, "tall") or shaped(shape, "long") else None
+    return False if end > BULGE[1] * centre and height > 2 * centre / BALL else None
+
+
+def _widths(part: Part) -> tuple[float, float, float] | None:
+    """Radius at the narrower end, in the middle, and height [m] of what is round when seen from above."""
+    if part.shape in ("sphere", "ellipsoid") and max(part.size) <= BALL * min(part.size):
+        return 0.0, max(part.size), 2 * min(part.size)
+    if part.shape == "cylinder":
+        return part.size[0], part.size[0], 2 * part.size[1]
+    if not part.profile:
+        return None
+    low, high = min(z for _, z in part.profile), max(z for _, z in part.profile)
+    share = [(r, (z - low) / (high - low)) for r, z in part.profile if high > low]
+    ends = [max((r for r, s in share if near(s)), default=0.0) for near in (lambda s: s < 0.1, lambda s: s > 0.9)]
+    return min(ends), max(r for r, _ in part.profile), high - low
 
 
 def above(value: float, yes: float, no: float) -> Truth:

@@ -37,7 +37,7 @@ class Wording:
         if d.instead_of:
             return self._contrast(d, *d.instead_of)
         several = not d.definite and d.noun and self._chance(0.25)
-        return f"{self._frame(d)} {expand(self.random, phrases.ANY)}" if several else self._frame(d)
+        return f"{self._frame(d)} {self._say([phrases.ANY])}" if several else self._frame(d)
 
     def _frame(self, d: Description) -> str:
         bare = d.noun is None and not d.definite and len(d.clauses) == 1 and not d.clauses[0].negated
