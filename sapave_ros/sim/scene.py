@@ -23,7 +23,7 @@ TEXTURES: tuple[str, ...] = ("plain", "wood", "speckle", "tiles", "stripes")
 MAX_BLOCKS = 32
 """Slots for blocks where nothing else is asked for: enough for `random_scene`."""
 
-ROOM_BLOCKS = 72
+ROOM_BLOCKS = 40
 """Slots that a room of `sim.rooms` may need."""
 
 # Half of the camera's view plus a margin: beyond it a thing is surely out of view.

@@ -11,7 +11,7 @@ from sapave_ros import g1
 from sapave_ros.sim.catalogue import CATALOGUE
 from sapave_ros.sim.rooms import open_rooms, storage, tables
 from sapave_ros.sim.rooms.draft import Draft
-from sapave_ros.sim.rooms.fill import fill
+from sapave_ros.sim.rooms.fill import collide, fill
 from sapave_ros.sim.rooms.room import Landmark, Room, Template
 from sapave_ros.sim.scene import ROOM_BLOCKS, Scene, light, waiting_arms, walls
 
@@ -24,7 +24,7 @@ TRAINING_KINDS: tuple[str, ...] = tuple(name for name, kind in CATALOGUE.items()
 """What is in a room unless other kinds are asked for."""
 
 _FEWEST = 6
-_ATTEMPTS = 20
+_ATTEMPTS = 60
 
 
 def make_room(template: str, seed: int, kinds: Sequence[str] | None = None) -> Room:
@@ -43,7 +43,11 @@ def make_room(template: str, seed: int, kinds: Sequence[str] | None = None) -> R
     for _ in range(_ATTEMPTS):  # a room whose things do not fit is built anew, with what comes next from the seed
         draft = Draft(random)
         walls(random, draft.blocks)
+        room_walls = tuple(range(1, len(draft.blocks)))
         TEMPLATES[template].build(draft)
+        furniture = [x.blocks for x in draft.landmarks if x.sort == "furniture"]
+        if collide(draft.blocks, [room_walls, *furniture]):
+            continue
         items, spots = fill(random, draft.blocks, draft.spots, kinds)
         if len(items) >= min(_FEWEST, len(kinds)):
             break

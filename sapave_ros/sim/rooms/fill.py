@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sapave_ros.sim.catalogue import CATALOGUE
 from sapave_ros.sim.objects import COLOURS, VARIANTS, random_colour, shape
-from sapave_ros.sim.parts import extent
+from sapave_ros.sim.parts import Vector, extent
 from sapave_ros.sim.placement import EYE, apart, direction_from_eye
 from sapave_ros.sim.rooms.draft import Spot
 from sapave_ros.sim.scene import Block, Item
@@ -23,15 +24,17 @@ PITCH_RAD = (-0.32, 1.35)
 DISTANCE_M = (0.5, 2.9)
 """Where the head can bring a thing to the middle of the picture, less a margin, and how far it is seen."""
 
-CLEAR = 0.55
-"""Share of the things that must be in sight; the others stand wherever there is room."""
+CLEAR, COVERED = 0.20, 0.66
+"""Share of the things that are put where the eyes have them in full, and where something hides a part of them; the
+others stand wherever there is room. What comes later may hide what was in full sight."""
 
 HANDS_M = 0.56
 """Nothing stands nearer to the robot than this, where its hands are."""
 
 _HANDS_ABOVE_M = 0.55
 _GAP_M = 0.012
-_TRIES = 24
+_TRIES = 36
+_FILLED = 0.8  # of the box around a thing, sideways: round things do not hide what is behind the corners
 
 
 @dataclass(frozen=True)
@@ -91,38 +94,58 @@ def block_footprint(block: Block) -> Footprint:
     return Footprint((x, y), (a, b), block.yaw_rad, z - h, z + h)
 
 
-class Furniture:
-    """The blocks of a room as arrays, for asking often what touches or hides a thing."""
+def collide(blocks: Sequence[Block], groups: Sequence[Sequence[int]], tolerance: float = 0.010) -> bool:
+    """Whether a block of one group stands in a block of another, deeper than the tolerance [m]."""
+    prints = [[block_footprint(blocks[i]) for i in group] for group in groups]
+    around = [_bounds([blocks[i] for i in group]) for group in groups]
+    for (i, (low_i, high_i)), (j, (low_j, high_j)) in combinations(enumerate(around), 2):
+        near = (low_i < high_j).all() and (low_j < high_i).all()
+        if near and any(a.meets(b, -tolerance) for a in prints[i] for b in prints[j]):
+            return True
+    return False
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        self._footprints = [block_footprint(b) for b in blocks]
-        self._centre = np.array([b.centre for b in blocks])  # (n, 3)
-        self._half = np.array([b.half_size for b in blocks])  # (n, 3)
-        yaw = np.array([b.yaw_rad for b in blocks])
+
+def _bounds(blocks: Sequence[Block]) -> tuple[Floats, Floats]:
+    """Lowest and highest corner (3,) [m] of a box around blocks, with room to spare."""
+    centre = np.array([b.centre for b in blocks])
+    half = np.array([(math.hypot(*b.half_size[:2]),) * 2 + (b.half_size[2],) for b in blocks])
+    return (centre - half).min(axis=0), (centre + half).max(axis=0)
+
+
+class Solids:
+    """Blocks and things as arrays, for asking often what touches or hides a thing."""
+
+    def __init__(self, footprints: Sequence[Footprint], filled: Sequence[float]) -> None:
+        self._footprints = list(footprints)
+        self._low = np.array([f.low for f in footprints])
+        self._high = np.array([f.high for f in footprints])
+        self._middle = np.array([f.centre for f in footprints])  # (n, 2)
+        self._radius = np.array([math.hypot(*f.half) for f in footprints])
+        half = np.array([f.half for f in footprints]) * np.array(filled)[:, None]
+        self._half = np.column_stack([half, (self._high - self._low) / 2])  # (n, 3)
+        self._centre = np.column_stack([self._middle, (self._high + self._low) / 2])
+        yaw = np.array([f.yaw for f in footprints])
         self._c, self._s = np.cos(yaw), np.sin(yaw)
-        self._radius = np.hypot(self._half[:, 0], self._half[:, 1])
-        self._eye = self._local(np.array(EYE))
+        self._eye = self._local(np.array([EYE]))
 
     def touches(self, thing: Footprint) -> bool:
-        """Whether the thing stands in a block."""
-        level = np.hypot(*(self._centre[:, :2] - thing.centre).T) < self._radius + math.hypot(*thing.half)
-        upright = (self._centre[:, 2] - self._half[:, 2] < thing.high - 1e-3) & (
-            self._centre[:, 2] + self._half[:, 2] > thing.low + 1e-3
-        )
+        """Whether the thing stands in one of them."""
+        level = np.hypot(*(self._middle - thing.centre).T) < self._radius + math.hypot(*thing.half)
+        upright = (self._low < thing.high - 1e-3) & (self._high > thing.low + 1e-3)
         return any(self._footprints[i].meets(thing) for i in np.flatnonzero(level & upright))
 
-    def hides(self, point: Sequence[float]) -> bool:
-        """Whether a block is between the eyes and a point (3,) [m]: slabs in each block's frame."""
-        along = self._local(np.array(point)) - self._eye
+    def hides(self, points: Floats) -> NDArray[np.bool_]:
+        """Which of the points (p, 3) [m] have one of them between the eyes and them: slabs in each one's frame."""
+        along = self._local(points) - self._eye  # (p, n, 3)
         along = np.where(np.abs(along) < 1e-9, 1e-9, along)
         first, second = (-self._half - self._eye) / along, (self._half - self._eye) / along
-        near = np.minimum(first, second).max(axis=1)
-        far = np.maximum(first, second).min(axis=1)
-        return bool((np.maximum(near, 0.0) < np.minimum(far, 0.99)).any())
+        near = np.minimum(first, second).max(axis=2)
+        far = np.maximum(first, second).min(axis=2)
+        return (np.maximum(near, 0.0) < np.minimum(far, 0.99)).any(axis=1)
 
-    def _local(self, point: NDArray[np.float64]) -> Floats:
-        x, y, z = (point - self._centre).T
-        return np.stack([self._c * x + self._s * y, self._c * y - self._s * x, z], axis=1)
+    def _local(self, points: Floats) -> Floats:
+        x, y, z = np.moveaxis(points[:, None] - self._centre, 2, 0)
+        return np.stack([self._c * x + self._s * y, self._c * y - self._s * x, z], axis=2)
 
 
 def fill(
@@ -132,14 +155,15 @@ def fill(
 
     Names (colour and kind) are distinct, and so are (kind, size); several of a kind are wanted.
     """
-    furniture = Furniture(blocks)
+    furniture = [block_footprint(b) for b in blocks]
+    solids = Solids(furniture, [1.0] * len(furniture))
     shares = np.array([s.share for s in spots])
     shares = shares / shares.sum()
     wanted = int(random.integers(6, 15))
     items: list[Item] = []
     where: list[Spot] = []
     for kind, colour, variant in _choice(random, kinds, 3 * wanted):
-        found = _place(random, furniture, spots, shares, items, kind, variant)
+        found = _place(random, solids, spots, shares, items, kind, variant)
         if found is None:
             continue
         spot, position, yaw = found
@@ -147,6 +171,8 @@ def fill(
         where.append(spot)
         if len(items) == wanted:
             break
+        things = [footprint(i) for i in items]
+        solids = Solids(furniture + things, [1.0] * len(furniture) + [_FILLED] * len(things))
     return items, where
 
 
@@ -167,41 +193,54 @@ def _choice(random: np.random.Generator, kinds: Sequence[str], count: int) -> li
 
 def _place(
     random: np.random.Generator,
-    furniture: Furniture,
+    solids: Solids,
     spots: Sequence[Spot],
     shares: Floats,
     items: Sequence[Item],
     kind: str,
     variant: int,
-) -> tuple[Spot, tuple[float, float, float], float] | None:
+) -> tuple[Spot, Vector, float] | None:
+    """Where it can stand, as it is wished if there is such a place among those tried; None where there is none."""
     body = shape(kind, variant)
-    clear = random.random() < CLEAR
+    wish = random.random()
+    clear, covered = wish < CLEAR, CLEAR <= wish < CLEAR + COVERED
     others = [footprint(i) for i in items]
+    second_best = None
     for _ in range(_TRIES):
         spot = spots[int(random.choice(len(spots), p=shares))]
-        s = spot.surface
-        if body.height > s.clearance:
+        found = _stand(random, spot, kind, variant) if body.height <= spot.surface.clearance else None
+        if found is None:
             continue
-        # As it is seen best half of the time: the front of a thing is towards -x.
-        towards = math.atan2(s.y - EYE[1], s.x - EYE[0])
-        yaw = towards + random.normal(0, 0.5) if random.random() < 0.5 else random.uniform(-math.pi, math.pi)
-        yaw = round(float(math.remainder(yaw, 2 * math.pi)), 4)
-        mx, my, hx, hy = _outline(kind, variant)
-        c, k = abs(math.cos(yaw - s.yaw)), abs(math.sin(yaw - s.yaw))
-        room_u, room_v = s.half_x - (c * hx + k * hy), s.half_y - (k * hx + c * hy)
-        if room_u < 0 or room_v < 0:
-            continue
-        mu, mv = random.uniform(-room_u, room_u), random.uniform(-room_v, room_v)
-        x, y, z = s.point(mu, mv)
-        cy, sy = math.cos(yaw), math.sin(yaw)
-        position = (round(x - cy * mx + sy * my, 4), round(y - sy * mx - cy * my, 4), round(z, 4))
+        position, yaw = found
         thing = _footprint(kind, variant, position, yaw)
-        if not _within_reach(thing) or any(thing.meets(o, _GAP_M) for o in others) or furniture.touches(thing):
+        if not _within_reach(thing) or any(thing.meets(o, _GAP_M) for o in others) or solids.touches(thing):
             continue
-        if clear and not (_in_sight(furniture, thing, body.radius) and all(apart(position, body, i) for i in items)):
-            continue
+        if clear or covered:
+            hidden = int(solids.hides(_points(thing)).sum())
+            as_wished = hidden <= 1 and all(apart(position, body, i) for i in items) if clear else 2 <= hidden < _POINTS
+            if not as_wished:
+                second_best = second_best or (spot, position, yaw)
+                continue
         return spot, position, yaw
-    return None
+    return second_best if covered else None
+
+
+def _stand(random: np.random.Generator, spot: Spot, kind: str, variant: int) -> tuple[Vector, float] | None:
+    """Position [m] and yaw [rad] of a thing somewhere on the spot's surface, None where it does not fit that way."""
+    s = spot.surface
+    # As it is seen best half of the time: the front of a thing is towards -x.
+    towards = math.atan2(s.y - EYE[1], s.x - EYE[0])
+    yaw = towards + random.normal(0, 0.5) if random.random() < 0.5 else random.uniform(-math.pi, math.pi)
+    yaw = round(float(math.remainder(yaw, 2 * math.pi)), 4)
+    middle_x, middle_y, half_x, half_y = _outline(kind, variant)
+    c, k = abs(math.cos(yaw - s.yaw)), abs(math.sin(yaw - s.yaw))
+    room_u, room_v = s.half_x - (c * half_x + k * half_y), s.half_y - (k * half_x + c * half_y)
+    if room_u < 0 or room_v < 0:
+        return None
+    x, y, z = s.point(random.uniform(-room_u, room_u), random.uniform(-room_v, room_v))
+    c, k = math.cos(yaw), math.sin(yaw)
+    x, y = x - c * middle_x + k * middle_y, y - k * middle_x - c * middle_y
+    return (round(float(x), 4), round(float(y), 4), round(float(z), 4)), yaw
 
 
 def _within_reach(thing: Footprint) -> bool:
@@ -213,19 +252,20 @@ def _within_reach(thing: Footprint) -> bool:
     return abs(yaw) < YAW_RAD and PITCH_RAD[0] < pitch < PITCH_RAD[1] and DISTANCE_M[0] < distance < DISTANCE_M[1]
 
 
-def _in_sight(furniture: Furniture, thing: Footprint, radius: float) -> bool:
-    """Whether no block stands before the middle, nor before more than one of the four sides."""
+_ACROSS, _UP = (-0.7, 0.0, 0.7), (0.15, 0.5, 0.88)
+_POINTS = len(_ACROSS) * len(_UP)
+
+
+def _points(thing: Footprint) -> Floats:
+    """Points (p, 3) [m] of a thing as the eyes see it: in rows across the line of sight."""
     x, y = thing.centre
     yaw, _, _ = direction_from_eye((x, y, thing.low))
-    middle = (thing.low + thing.high) / 2
-    if furniture.hides((x, y, middle)):
-        return False
-    side_x, side_y = -0.8 * radius * math.sin(yaw), 0.8 * radius * math.cos(yaw)
-    height = thing.high - thing.low
-    sides = (
-        (x, y, thing.low + 0.15 * height),
-        (x, y, thing.low + 0.9 * height),
-        (x + side_x, y + side_y, middle),
-        (x - side_x, y - side_y, middle),
+    c, s = abs(math.cos(yaw - thing.yaw)), abs(math.sin(yaw - thing.yaw))
+    half = s * thing.half[0] + c * thing.half[1]
+    return np.array(
+        [
+            (x - a * half * math.sin(yaw), y + a * half * math.cos(yaw), thing.low + b * (thing.high - thing.low))
+            for a in _ACROSS
+            for b in _UP
+        ]
     )
-    return sum(furniture.hides(p) for p in sides) <= 1

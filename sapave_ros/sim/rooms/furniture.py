@@ -12,7 +12,7 @@ _HANDLE = 0.011
 
 
 def table(
-    draft: Draft, frame: Frame, half_u: float, half_v: float, height: float, name: str = "table", under: float = 0.15
+    draft: Draft, frame: Frame, half_u: float, half_v: float, height: float, name: str = "table", under: float = 0.3
 ) -> list[int]:
     """A board on four legs. under: share of the place below it."""
     paint = draft.paint()
@@ -41,15 +41,25 @@ def stool(draft: Draft, frame: Frame, half: float, height: float, name: str = "s
 
 
 def boards(
-    draft: Draft, frame: Frame, half_u: float, half_v: float, heights: list[float], name: str, back: bool = False
+    draft: Draft,
+    frame: Frame,
+    half_u: float,
+    half_v: float,
+    heights: list[float],
+    name: str,
+    back: bool = False,
+    several: bool = False,
 ) -> None:
-    """A shelf: boards between two sides, open to the front; the last height is its top. back: closed behind."""
+    """Boards between two sides, open to the front; the last height is the top.
+
+    back: closed behind. several: there are others in the room, so the boards are called after this one.
+    """
     paint = draft.paint()
     blocks = []
     names = board_names(len(heights))
     for i, z in enumerate(heights):
         blocks.append(draft.block(frame, (0, 0, z - _BOARD), (half_u, half_v, _BOARD), paint))
-        board = f"{names[i]} of the {name}" if name != "shelf" else names[i]
+        board = f"{names[i]} of the {name}" if several else names[i]
         clearance = heights[i + 1] - z - 2 * _BOARD - 0.01 if i + 1 < len(heights) else 1.0
         draft.name(board, (blocks[-1],), "part", frame.point(0, 0, z))
         inner = half_v - 2 * _BOARD
@@ -67,10 +77,10 @@ def board_names(count: int) -> list[str]:
     """What people call boards, from the lowest."""
     if count == 1:
         return ["board"]
-    middle = {2: [], 3: ["middle board"], 4: ["second board", "third board"]}.get(
-        count, ["second board", "middle board", "fourth board"]
+    middle = {2: [], 3: ["middle shelf"], 4: ["second shelf", "third shelf"]}.get(
+        count, ["second shelf", "middle shelf", "fourth shelf"]
     )
-    return ["bottom board", *middle, "top board"]
+    return ["bottom shelf", *middle, "top shelf"]
 
 
 def cupboard(
@@ -84,10 +94,11 @@ def cupboard(
     name: str,
     levels: int = 2,
     top: bool = True,
+    doors: tuple[str, ...] = ("left door", "right door"),
 ) -> None:
     """A case with a door hinged at its side, or two, opened by so many radians; levels: places one above the other.
 
-    top: whether things may stand on it.
+    top: whether things may stand on it. doors: what they are called.
     """
     paint, doors_paint, handle_paint = draft.paint(), draft.paint(), draft.metal()
     t, middle, half = _BOARD, (low + high) / 2, (high - low) / 2
@@ -100,7 +111,7 @@ def cupboard(
     for i in range(1, levels):
         at = (0.01, 0, low + t + i * step)
         blocks.append(draft.block(frame, at, (half_u - 0.02, half_v - 2 * t, 0.008), paint))
-    open_share = 0.9 if max(angles) > 1.0 else 0.55 if max(angles) > 0.3 else 0.15
+    open_share = 0.9 if max(angles) > 1.0 else 0.55 if max(angles) > 0.3 else 0.4
     for i in range(levels):
         z = low + 2 * t if i == 0 else low + t + i * step + 0.008
         clearance = (low + t + (i + 1) * step) - z - 0.02
@@ -109,16 +120,14 @@ def cupboard(
     if top:
         draft.spot(frame.surface(0, 0, high, half_u, half_v), name, "on", 0.7)
     width = 2 * half_v / len(angles)
-    sides = (1, -1) if len(angles) == 2 else (1,) if draft.chance(0.5) else (-1,)
+    sides = (1, -1) if len(angles) == 2 else (draft.side(),)
     parts: list[tuple[str, tuple[int, ...]]] = []
-    for side, angle in zip(sides, angles, strict=True):
+    for label, side, angle in zip(doors, sides, angles, strict=True):
         hinge = frame.moved(-half_u - 0.010, side * half_v)
         turn = -side * angle
         leaf = Frame(hinge.x, hinge.y, hinge.yaw + turn)
         door = draft.block(leaf, (0, -side * width / 2, middle), (0.009, width / 2 - 0.004, half - 0.004), doors_paint)
         grip = draft.block(leaf, (-0.026, -side * (width - 0.045), middle), (0.016, _HANDLE, 0.055), handle_paint)
-        which = "door" if len(angles) == 1 else "left door" if side > 0 else "right door"
-        label = f"{which} of the {name}"
         parts += [(label, (door,)), (f"handle of the {label}", (grip,))]
         blocks += [door, grip]
     draft.name(name, blocks, centre=frame.point(0, 0, middle))
@@ -152,7 +161,6 @@ def drawers(
     for i, drawn in enumerate(out):
         z0 = low + 2 * t + i * step
         label = _drawer_names(len(out))[i]
-        label = label if name == "chest of drawers" else f"{label} of the {name}"
         u = -half_u - 0.010 - drawn
         z = z0 + step / 2
         front = draft.block(frame, (u, 0, z), (0.009, half_v - 0.004, step / 2 - 0.004), front_paint)
@@ -204,10 +212,10 @@ def open_box(
     draft.inside(name, frame.point(0, 0, z + 0.05))
     draft.spot(frame.surface(0, 0, z + 0.012, half_u - 0.012, half_v - 0.012), name, "in", 0.9)
     if z == 0.0:
-        draft.spot(frame.surface(half_u + 0.16, 0, 0, 0.14, half_v), name, "behind", 0.35)
+        draft.spot(frame.surface(half_u + 0.16, 0, 0, 0.14, half_v), name, "behind", 0.7)
 
 
-def screen(draft: Draft, frame: Frame, half_v: float, low: float, high: float, name: str, behind: float = 0.4) -> None:
+def screen(draft: Draft, frame: Frame, half_v: float, low: float, high: float, name: str, behind: float = 0.7) -> None:
     """An upright panel, and the place behind it."""
     paint: Paint = draft.paint()
     panel = draft.block(frame, (0, 0, (low + high) / 2), (0.012, half_v, (high - low) / 2), paint)
@@ -218,17 +226,13 @@ def screen(draft: Draft, frame: Frame, half_v: float, low: float, high: float, n
 
 def frame_of_window(draft: Draft, frame: Frame, half_v: float, low: float, high: float) -> None:
     """A window: a bright pane and a cross, before a wall."""
-    paint = draft.metal()
-    glass = draft.block(
-        frame, (0.0, 0, (low + high) / 2), (0.004, half_v, (high - low) / 2), ((0.80, 0.90, 1.0), "plain")
-    )
+    paint, sky = draft.metal(), ((0.80, 0.90, 1.0), "plain")
+    middle, half = (low + high) / 2, (high - low) / 2
+    glass = draft.block(frame, (0, 0, middle), (0.004, half_v, half), sky)
     bars = [
-        draft.block(frame, (-0.01, 0, (low + high) / 2), (0.012, 0.02, (high - low) / 2), paint),
-        draft.block(frame, (-0.01, 0, (low + high) / 2), (0.012, half_v, 0.02), paint),
-        *(
-            draft.block(frame, (-0.01, s * half_v, (low + high) / 2), (0.02, 0.025, (high - low) / 2), paint)
-            for s in (-1, 1)
-        ),
+        draft.block(frame, (-0.01, 0, middle), (0.012, 0.02, half), paint),
+        draft.block(frame, (-0.01, 0, middle), (0.012, half_v, 0.02), paint),
+        *(draft.block(frame, (-0.01, s * half_v, middle), (0.02, 0.025, half), paint) for s in (-1, 1)),
         *(draft.block(frame, (-0.01, 0, z), (0.02, half_v, 0.025), paint) for z in (low, high)),
     ]
     draft.name("window", (glass, *bars))
@@ -246,4 +250,4 @@ def chair(draft: Draft, frame: Frame, name: str = "chair") -> None:
     ]  # fmt: skip
     draft.name(name, blocks, centre=frame.point(0, 0, h))
     draft.spot(frame.surface(-0.01, 0, h, 0.18, 0.19), name, "on", 0.6)
-    draft.spot(frame.surface(0, 0, 0, 0.14, 0.14, h - 0.05), name, "under", 0.12)
+    draft.spot(frame.surface(0, 0, 0, 0.14, 0.14, h - 0.05), name, "under", 0.25)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from sapave_ros.sim.rooms.draft import Draft, Frame, facing
 from sapave_ros.sim.rooms.furniture import boards, chair, open_box, screen, stool, table
 from sapave_ros.sim.rooms.room import Template
@@ -26,11 +28,13 @@ def shelf(draft: Draft) -> None:
 
 
 def two_shelves(draft: Draft) -> None:
-    """A shelf to the left and one to the right."""
-    for side, name in ((1, "left shelf"), (-1, "right shelf")):
+    """A rack to the left and one to the right."""
+    for side, name in ((1, "left rack"), (-1, "right rack")):
         frame = facing(draft.between(1.5, 1.8), side * draft.between(0.42, 0.58), draft.between(-0.25, 0.25))
         heights = _heights(draft, draft.between(0.15, 0.36), 3, (0.32, 0.44))
-        boards(draft, frame, draft.between(0.15, 0.18), draft.between(0.28, 0.36), heights, name, draft.chance(0.4))
+        boards(
+            draft, frame, draft.between(0.15, 0.18), draft.between(0.28, 0.36), heights, name, draft.chance(0.4), True
+        )
     open_box(
         draft, facing(draft.between(1.35, 1.6), draft.between(-0.08, 0.08)), 0.16, 0.17, draft.between(0.2, 0.4), "bin"
     )
@@ -45,7 +49,7 @@ def bookcase(draft: Draft) -> None:
     first = len(draft.spots)
     boards(draft, frame, 0.16, half, heights, "bookcase", True)
     paint = draft.paint()
-    for low, high in zip(heights, heights[1:]):
+    for low, high in pairwise(heights):
         draft.block(frame, (0, 0, (low + high) / 2 - 0.012), (0.155, 0.010, (high - low) / 2 - 0.012), paint)
     draft.shares(first, 0.8)
     chair(draft, facing(draft.between(1.0, 1.2), -side * draft.between(0.35, 0.6), draft.between(2.6, 3.6)))
@@ -56,19 +60,15 @@ def shop_rack(draft: Draft) -> None:
     """Rows one behind the other: a low rack, and a high one behind it."""
     yaw = draft.between(-0.15, 0.15)
     back = facing(draft.between(1.95, 2.1), yaw)
-    boards(draft, back, 0.17, draft.between(0.7, 0.85), _heights(draft, 0.5, 3, (0.36, 0.42)), "back rack", True)
+    boards(draft, back, 0.17, draft.between(0.7, 0.85), _heights(draft, 0.5, 3, (0.36, 0.42)), "back rack", True, True)
     front = facing(draft.between(1.15, 1.3), yaw + draft.between(-0.2, 0.2), draft.between(-0.1, 0.1))
-    boards(draft, front, 0.16, draft.between(0.40, 0.52), _heights(draft, 0.2, 2, (0.30, 0.36)), "front rack")
-    behind = front.moved(0.34, 0)
-    draft.spot(behind.surface(0, 0, 0, 0.14, 0.4), "front rack", "behind", 0.5)
-    open_box(
-        draft,
-        facing(draft.between(1.3, 1.5), yaw + draft.side() * draft.between(0.66, 0.78)),
-        0.16,
-        0.2,
-        0.3,
-        "basket stand",
+    boards(
+        draft, front, 0.16, draft.between(0.40, 0.52), _heights(draft, 0.2, 2, (0.30, 0.36)), "front rack", False, True
     )
+    behind = front.moved(0.34, 0)
+    draft.spot(behind.surface(0, 0, 0, 0.14, 0.4), "front rack", "behind", 0.9)
+    beside = facing(draft.between(1.3, 1.5), yaw + draft.side() * draft.between(0.64, 0.74))
+    open_box(draft, beside, 0.15, 0.16, draft.between(0.2, 0.34), "bin")
 
 
 def cluttered_floor(draft: Draft) -> None:
@@ -99,7 +99,7 @@ def two_rooms(draft: Draft) -> None:
     x, gap, middle = draft.between(1.35, 1.55), draft.between(0.42, 0.52), draft.between(-0.12, 0.12)
     paint = draft.metal()
     frame = Frame(x, middle, draft.between(-0.06, 0.06))
-    posts = [draft.block(frame, (0, s * (gap + 0.7), 1.25), (0.04, 0.7, 1.25), paint) for s in (-1, 1)]
+    posts = [draft.block(frame, (0, s * (gap + 0.62), 1.25), (0.04, 0.62, 1.25), paint) for s in (-1, 1)]
     lintel = draft.block(frame, (0, 0, 2.3), (0.04, gap, 0.2), paint)
     draft.name("doorway", (*posts, lintel), centre=frame.point(0, 0, 1.1))
     draft.name("left wall", (posts[1],), "part", frame.point(0, gap + 0.3, 1.1))
@@ -107,8 +107,8 @@ def two_rooms(draft: Draft) -> None:
     far = Frame(x + draft.between(0.75, 0.9), middle + draft.between(-0.1, 0.1), draft.between(-0.2, 0.2))
     table(draft, far, 0.24, 0.42, draft.between(0.6, 0.75), "far table")
     for s, name in ((1, "left wall"), (-1, "right wall")):
-        draft.spot(frame.surface(0.28, s * (gap + 0.12), 0, 0.16, 0.2), name, "behind", 0.4)
-    draft.spot(frame.surface(0.25, 0, 0, 0.2, gap), "doorway", "behind", 0.4)
+        draft.spot(frame.surface(0.28, s * (gap + 0.12), 0, 0.16, 0.2), name, "behind", 0.7)
+    draft.spot(frame.surface(0.25, 0, 0, 0.2, gap), "doorway", "behind", 0.7)
     side = draft.side()
     stool(draft, facing(draft.between(0.95, 1.1), side * draft.between(0.45, 0.7)), 0.19, draft.between(0.4, 0.6))
     table(draft, facing(draft.between(1.0, 1.08), -side * draft.between(0.55, 0.7)), 0.16, 0.22, 0.6, "near table")

@@ -81,12 +81,13 @@ def _cut(rgb: Picture, mask: NDArray[np.bool_], size: tuple[int, int]) -> Pictur
     v, u = np.nonzero(mask)
     height, width = size
     if not len(v):
-        return cv2.resize(rgb, (width, height))
+        return np.asarray(cv2.resize(rgb, (width, height)), np.uint8)
     half = max((np.ptp(v) / 2 + 6) / height, (np.ptp(u) / 2 + 6) / width)
     cv, cu = (v.min() + v.max()) / 2, (u.min() + u.max()) / 2
     scale = 1 / (2 * half)
     move = np.array([[scale, 0, width / 2 - scale * cu], [0, scale, height / 2 - scale * cv]])
-    return cv2.warpAffine(np.ascontiguousarray(rgb), move, (width, height), flags=cv2.INTER_LINEAR)
+    cut = cv2.warpAffine(np.ascontiguousarray(rgb), move, (width, height), flags=cv2.INTER_LINEAR)
+    return np.asarray(cut, np.uint8)
 
 
 def _labelled(picture: Picture, text: str) -> Picture:

@@ -55,9 +55,9 @@ def sideboard(draft: Draft) -> None:
     frame = facing(draft.between(1.5, 1.7), draft.between(-0.1, 0.1), draft.between(-0.08, 0.08))
     high, half = draft.between(0.60, 0.74), draft.between(0.30, 0.36)
     drawers(draft, frame, 0.19, half, 0.08, high, _drawn(draft, 2, 0.22), "sideboard")
-    for side, name in ((1, "left cupboard"), (-1, "right cupboard")):
+    for side, name, door in ((1, "left cupboard", "left door"), (-1, "right cupboard", "right door")):
         place = frame.moved(0.0, side * (half + 0.27))
-        cupboard(draft, place, 0.19, 0.26, 0.08, high, (_angle(draft),), name, 2)
+        cupboard(draft, place, 0.19, 0.26, 0.08, high, (_angle(draft),), name, 2, doors=(door,))
     draft.floor((0.75, 1.1), (-0.5, 0.5), 0.45)
 
 

@@ -9,18 +9,18 @@ from sapave_ros.sim.rooms.furniture import boards, chair, drawers, open_box, scr
 from sapave_ros.sim.rooms.room import Template
 
 
-def _front_table(draft: Draft, name: str = "table", offset: float = 0.15) -> tuple[Frame, float, float, float]:
-    """A table before the robot: its frame, half depth, half width and height."""
+def _front_table(draft: Draft, name: str = "table", offset: float = 0.15) -> tuple[Frame, float, float]:
+    """A table before the robot: its frame, half width and height."""
     front, half_u, half_v = draft.between(0.42, 0.50), draft.between(0.26, 0.38), draft.between(0.45, 0.75)
     height = draft.between(0.62, 0.76)
     frame = Frame(front + half_u, draft.between(-offset, offset), 0.0)
     table(draft, frame, half_u, half_v, height, name)
-    return frame, half_u, half_v, height
+    return frame, half_v, height
 
 
 def tabletop(draft: Draft) -> None:
     """A table with something to hide behind on it, a chair beside."""
-    frame, half_u, half_v, height = _front_table(draft)
+    frame, half_v, height = _front_table(draft)
     v = draft.between(-0.5, 0.5) * half_v
     upright = frame.moved(draft.between(-0.05, 0.10), v, draft.between(-0.4, 0.4))
     screen(draft, upright, draft.between(0.10, 0.16), height, height + draft.between(0.16, 0.26), "panel")
@@ -74,21 +74,19 @@ def desk(draft: Draft) -> None:
     )
     draft.name("desk", (top, leg), centre=frame.point(0, 0, height - 0.016))
     draft.spot(frame.surface(-0.08, 0, height, half_u - 0.08, half_v), "desk", "on", 1.4)
-    draft.spot(frame.surface(0, -side * 0.2, 0, half_u - 0.05, 0.3, height - 0.1), "desk", "under", 0.2)
+    draft.spot(frame.surface(0, -side * 0.2, 0, half_u - 0.05, 0.3, height - 0.1), "desk", "under", 0.45)
     case = frame.moved(0.03, side * (half_v - 0.20))
     out = [draft.between(0.12, 0.24) if draft.chance(0.4) else 0.0 for _ in range(2)]
     drawers(draft, case, half_u - 0.06, 0.17, 0.05, height - 0.034, out, "drawer unit", top=False)
     rack = frame.moved(half_u - 0.11, -side * draft.between(0.0, 0.25))
-    z, half = height + draft.between(0.26, 0.34), draft.between(0.28, 0.42)
-    board = draft.block(rack, (0, 0, z - 0.010), (0.11, half, 0.010), paint)
-    ends = [
-        draft.block(rack, (0, s * half, (height + z - 0.02) / 2), (0.11, 0.01, (z - 0.02 - height) / 2), paint)
-        for s in (-1, 1)
-    ]
+    space, width = draft.between(0.24, 0.32), draft.between(0.28, 0.42)
+    z = height + space + 0.02
+    board = draft.block(rack, (0, 0, z - 0.010), (0.11, width, 0.010), paint)
+    ends = [draft.block(rack, (0, s * width, height + space / 2), (0.11, 0.01, space / 2), paint) for s in (-1, 1)]
     draft.name("shelf", (board, *ends), centre=rack.point(0, 0, z))
-    draft.spot(rack.surface(0, 0, z, 0.11, half - 0.02), "shelf", "on", 0.8)
-    draft.spot(rack.surface(0, 0, height, 0.10, half - 0.03, z - height - 0.04), "shelf", "under", 0.5)
-    chair(draft, facing(draft.between(1.2, 1.4), -side * draft.between(0.66, 0.80), draft.between(-0.5, 0.5)))
+    draft.spot(rack.surface(0, 0, z, 0.11, width - 0.02), "shelf", "on", 0.8)
+    draft.spot(rack.surface(0, 0, height, 0.10, width - 0.03, space - 0.02), "shelf", "under", 0.5)
+    chair(draft, facing(draft.between(1.65, 1.9), -side * draft.between(0.55, 0.72), draft.between(-0.5, 0.5)))
 
 
 def workbench(draft: Draft) -> None:
@@ -122,25 +120,19 @@ def bedside(draft: Draft) -> None:
     bed = facing(draft.between(1.75, 1.9), side * draft.between(0.28, 0.38), -side * draft.between(0.0, 0.25))
     half_u, half_v, height = 0.55, draft.between(0.40, 0.5), draft.between(0.36, 0.46)
     paint = draft.paint()
-    cloth = draft.metal()[0], "stripes"
+    cloth, white = (draft.metal()[0], "stripes"), ((0.9, 0.9, 0.88), "plain")
+    leg = (0.03, 0.03, height / 2 - 0.09)
     blocks = [
         draft.block(bed, (0, 0, height - 0.09), (half_u, half_v, 0.09), cloth),
         draft.block(bed, (half_u + 0.02, 0, height / 2 + 0.2), (0.02, half_v, height / 2 + 0.2), paint),
-        *(
-            draft.block(
-                bed, (-half_u + 0.05, s * (half_v - 0.05), height / 2 - 0.09), (0.03, 0.03, height / 2 - 0.09), paint
-            )
-            for s in (-1, 1)
-        ),
+        *(draft.block(bed, (-half_u + 0.05, s * (half_v - 0.05), leg[2]), leg, paint) for s in (-1, 1)),
     ]
-    pillow = draft.block(
-        bed, (half_u - 0.16, 0, height + 0.045), (0.13, 0.6 * half_v, 0.045), ((0.9, 0.9, 0.88), "plain")
-    )
+    pillow = draft.block(bed, (half_u - 0.16, 0, height + 0.045), (0.13, 0.6 * half_v, 0.045), white)
     draft.name("bed", blocks, centre=bed.point(0, 0, height))
     draft.name("pillow", (pillow,), "part")
     draft.spot(bed.surface(-0.16, 0, height, half_u - 0.22, half_v), "bed", "on", 1.2)
     draft.spot(bed.surface(half_u - 0.16, 0, height + 0.09, 0.12, 0.55 * half_v), "pillow", "on", 0.25)
-    draft.spot(bed.surface(-half_u + 0.22, 0, 0, 0.18, half_v - 0.1, height - 0.2), "bed", "under", 0.25)
+    draft.spot(bed.surface(-half_u + 0.22, 0, 0, 0.18, half_v - 0.1, height - 0.2), "bed", "under", 0.5)
     night = facing(draft.between(1.35, 1.55), -side * draft.between(0.30, 0.50), draft.between(-0.2, 0.2))
     out = [draft.between(0.0, 0.04) if draft.chance(0.4) else draft.between(0.12, 0.22) for _ in range(2)]
     drawers(draft, night, 0.20, draft.between(0.20, 0.26), 0.06, draft.between(0.46, 0.6), out, "bedside table")
@@ -159,7 +151,7 @@ def stools(draft: Draft) -> None:
         frame = facing(draft.between(1.1, 1.5), yaw, draft.between(-math.pi / 4, math.pi / 4))
         stool(draft, frame, half, heights[i], name)
         back = facing(math.hypot(frame.x - 0.08, frame.y) + half + 0.24, yaw)
-        draft.spot(back.surface(0, 0, 0, 0.14, 0.2), name, "behind", 0.45)
+        draft.spot(back.surface(0, 0, 0, 0.14, 0.2), name, "behind", 0.7)
     draft.floor((0.7, 1.0), (-0.5, 0.5), 0.4)
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from sapave_ros.sim.parts import Builder, Part, about, ball, box, chain, disc, egg, lathe, rod, sized
+from sapave_ros.sim.parts import ALONG_X, Builder, Part, about, ball, chain, disc, egg, lathe, rod, sized
 from sapave_ros.sim.shapes.materials import CHERRY, CREAM, CRUST, LEAF, STEM
 
 
@@ -49,7 +49,8 @@ def _carrot() -> list[Part]:
 
 def _melon() -> list[Part]:
     stripes = [
-        egg((0.1145, 0.012, 0.0895), (0, 0, 0.09), about("x", a), (0.13, 0.25, 0.10)) for a in (-0.9, -0.3, 0.3, 0.9)
+        disc(0.0915 * math.sqrt(1 - ((abs(x) - 0.006) / 0.115) ** 2), 0.007, (x, 0, 0.09), ALONG_X, (0.13, 0.25, 0.10))
+        for x in (-0.066, -0.024, 0.024, 0.066)
     ]
     return [egg((0.115, 0.090, 0.090), (0, 0, 0.09)), *stripes, rod(0.005, (0.112, 0, 0.09), (0.128, 0, 0.10), STEM)]
 
@@ -65,7 +66,7 @@ def _pineapple() -> list[Part]:
 
 def _bread() -> list[Part]:
     cuts = [rod(0.005, (x - 0.016, -0.035, 0.083), (x + 0.016, 0.035, 0.083), CREAM) for x in (-0.055, 0.0, 0.055)]
-    return [egg((0.120, 0.060, 0.050), (0, 0, 0.040)), box((0.085, 0.045, 0.012), (0, 0, 0.012)), *cuts]
+    return [egg((0.120, 0.060, 0.046), (0, 0, 0.044)), *cuts]
 
 
 def _cake() -> list[Part]:
@@ -85,7 +86,7 @@ def _cake() -> list[Part]:
 def _doughnut() -> list[Part]:
     angles = np.linspace(-math.pi / 2, 1.5 * math.pi, 13)
     dough = [(0.038 + 0.024 * math.cos(a), 0.022 + 0.022 * math.sin(a)) for a in angles]
-    icing = [(0.038 + 0.0255 * math.cos(a), 0.023 + 0.0235 * math.sin(a)) for a in np.linspace(-0.1, math.pi + 0.1, 8)]
+    icing = [(0.038 + 0.0255 * math.cos(a), 0.023 + 0.0235 * math.sin(a)) for a in np.linspace(0.35, math.pi - 0.2, 8)]
     return [lathe(dough, colour=CRUST), lathe((*icing, icing[0]))]
 
 

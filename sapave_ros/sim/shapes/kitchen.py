@@ -52,15 +52,11 @@ def _whisk() -> list[Part]:
 
 
 def _grater() -> list[Part]:
-    holes = [
-        disc(0.006, 0.002, (-0.047 + 0.006 * (2 - row), y, 0.05 + 0.05 * row), about("y", -1.45), DARK)
-        for row in range(3)
-        for y in (-0.015, 0.015)
-    ]
+    ridges = [disc(0.0625 - 0.105 * z, 0.004, (0, 0, z), colour=IRON) for z in (0.04, 0.075, 0.11, 0.145)]
     return [
         lathe(((0, 0), (0.062, 0), (0.042, 0.19), (0, 0.19)), colour=STEEL),
         disc(0.065, 0.007, (0, 0, 0.007)),
-        *holes,
+        *ridges,
         *arc(0.009, 0.035, (0, 0, 0.19), 0.0, math.pi, 3),
     ]
 

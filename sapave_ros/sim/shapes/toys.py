@@ -49,7 +49,7 @@ def _toy_train() -> list[Part]:
 
 def _toy_house() -> list[Part]:
     roof = [box((0.062, 0.062, 0.004), (s * 0.038, 0, 0.128), about("y", s * 0.72), DARK_WOOD) for s in (-1, 1)]
-    gable = box((0.0495, 0.052, 0.0495), (0, 0, 0.100), about("y", math.pi / 4))
+    gable = box((0.044, 0.0515, 0.044), (0, 0, 0.092), about("y", math.pi / 4))
     return [
         box((0.070, 0.052, 0.050), (0, 0, 0.050)),
         gable,
