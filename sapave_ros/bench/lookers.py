@@ -9,6 +9,7 @@ import numpy as np
 from sapave_ros import g1
 from sapave_ros.bench.targets import Target
 from sapave_ros.learning import labels
+from sapave_ros.policy.manifest import Manifest
 from sapave_ros.policy.onnx_policy import OnnxPolicy
 from sapave_ros.policy.session import PolicySession, SessionParameters
 from sapave_ros.sim.world import World
@@ -47,9 +48,9 @@ class Model:
             raise ValueError(f"model: {path} has no trained head for the neck")
 
     @property
-    def vocabulary(self) -> tuple[str, ...]:
-        """Words that it was trained with."""
-        return self._policy.manifest.vocabulary
+    def manifest(self) -> Manifest:
+        """What it was made for."""
+        return self._policy.manifest
 
     def start(self, world: World, target: Target) -> None:
         self._session.reset()

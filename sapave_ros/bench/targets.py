@@ -30,7 +30,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class NamedItem:
-    """An item of the world's scene. Its methods raise KeyError that lists the names where there is none of that name."""
+    """An item of the world's scene. Its methods raise KeyError that lists the names where it is none of them."""
 
     name: str
 
