@@ -42,7 +42,9 @@ setup(
         "ros": ["ros-rclpy[fastrtps]==7.1.6", "ros-common-interfaces==5.3.6"],
         # The simulated G1. cyclonedds 11 never joins a robot's network (sapave_ros/drivers/unitree_sdk.py).
         "sim": ["mujoco>=3.17", "cyclonedds==11.0.1", "matplotlib", "imageio", "imageio-ffmpeg", "tqdm", "psutil"],
-        "train": ["torch>=2.6", "onnx", "onnxscript", "tqdm", "mujoco>=3.17"],
+        "train": ["torch>=2.6", "onnx", "onnxscript", "tqdm", "mujoco>=3.17", "pyarrow>=15"],
+        # Making training data past one machine: `sapave data --ray ADDRESS`.
+        "cluster": ["ray>=2.9"],
         "gpu": ["onnxruntime-gpu>=1.17"],
         "test": [
             "pytest",

@@ -36,7 +36,8 @@ DISCOVERY_S = 10.0
 
 # What may be missing where the package was installed without an extra.
 _MISSING = (
-    ({"torch", "onnx", "onnxscript"}, "; training needs more: `make dev`, or pip install '.[train]'"),
+    ({"torch", "onnx", "onnxscript", "pyarrow"}, "; training needs more: `make dev`, or pip install '.[train]'"),
+    ({"ray"}, "; work past one machine needs pip install '.[cluster]'"),
     ({"mujoco", "cyclonedds", "imageio", "matplotlib", "psutil"}, "; the simulation needs pip install '.[sim]'"),
     ({"rclpy", "std_msgs", "std_srvs"}, "; source a ROS 2 installation, or pip install '.[ros]'"),
 )

@@ -311,3 +311,21 @@ def test_rules_expand_to_every_alternative():
     assert texts == {"a e", "b c e", "b d e", "e"}
     assert words(["(a|b (c|d)|) {x}"]) == {"a", "b", "c", "d"}
     assert spoken("find a orange box and a mug") == "find an orange box and a mug"
+
+
+def test_the_project_s_own_rooms_and_objects_are_understood():
+    rooms = pytest.importorskip("sapave_ros.sim.rooms")
+    from sapave_ros.sim.catalogue import CATALOGUE as kinds
+
+    from sapave_ros.learning.language.lexicon import default
+
+    held_out = {w for k in kinds.values() if k.held_out for w in k.words}
+    assert len(vocabulary()) < 400
+    for number, (name, template) in enumerate(rooms.TEMPLATES.items()):
+        split = "test2" if template.held_out else ("train", "test1")[number % 2]
+        place = rooms.make_room(name, number, [k for k in kinds if split == "test2" or not kinds[k].held_out])
+        assert template.held_out or all(default().knows(m.name) for m in place.landmarks)
+        for q in requests(np.random.default_rng(number), place, 8, split):
+            meaning = read(q.text, place)
+            assert meaning.sure == meaning.maybe == set(q.goals), q
+            assert not any(f" {w} " in f" {q.text} " for w in held_out), q

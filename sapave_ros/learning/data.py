@@ -189,7 +189,7 @@ def load(folders: list[Path], size: tuple[int, int], test_share: float = 0.04) -
     for folder in folders:
         shards = sorted(folder.glob("shard_[0-9][0-9][0-9][0-9].npz"))
         if not shards:
-            raise FileNotFoundError(f"{folder}: no shards; make them with `sapave data`")
+            raise FileNotFoundError(f"{folder}: no shards; make them with `sapave data --pairs 100000`")
         held = max(1, round(len(shards) * test_share)) if len(shards) > 1 else 0
         train += shards[: len(shards) - held]
         test += shards[len(shards) - held :] or shards

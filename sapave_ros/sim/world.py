@@ -49,7 +49,9 @@ class World(Mechanics):
         """kinds: what can be in its scenes, of the catalogue. blocks: how many blocks a scene may have; None is
         what `random_scene` needs where only its kinds are there, else what a room of `sim.rooms` needs.
         """
-        super().__init__(kinds, blocks or (MAX_BLOCKS if set(kinds) <= set(KINDS) else ROOM_BLOCKS))
+        if blocks is None:
+            blocks = MAX_BLOCKS if set(kinds) <= set(KINDS) else ROOM_BLOCKS
+        super().__init__(kinds, blocks)
         self._scratch = mujoco.MjData(self.model)
         self._renderer: Renderer | None = None
         self._camera_id = self.model.camera(CAMERA).id

@@ -119,7 +119,9 @@ def view_towards(eye: Floats, point: Floats, radius_m: float, pixels: int) -> Vi
     level = max(math.hypot(x, y), 1e-6)
     right, down = (y / level, -x / level, 0.0), (x * z / level, y * z / level, -level)
     ex, ey, ez = eye.tolist()
-    pose = np.array([[right[0], down[0], x, ex], [right[1], down[1], y, ey], [0.0, down[2], z, ez], [0.0, 0.0, 0.0, 1.0]])
+    pose = np.array(
+        [[right[0], down[0], x, ex], [right[1], down[1], y, ey], [0.0, down[2], z, ez], [0.0, 0.0, 0.0, 1.0]]
+    )
     half = math.tan(min(math.asin(min(radius_m / max(distance, 1e-6), 1.0)), math.radians(50.0)))
     f, c = pixels / 2 / half, (pixels - 1) / 2
     return View(pose, np.array([[f, 0.0, c], [0.0, f, c], [0.0, 0.0, 1.0]]), (pixels, pixels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.learning.pairs import store
 from sapave_ros.learning.pairs.camera import GRID, PATCH, PICTURE_SIZE
-from sapave_ros.learning.pairs.generate import SHARES
+from sapave_ros.learning.pairs.generate import SHARES, revealed
 from sapave_ros.learning.pairs.labels import DT_S, STEPS
 from sapave_ros.learning.pairs.splits import SPLITS
 from sapave_ros.learning.pairs.store import ShardName
@@ -82,6 +84,7 @@ def describe(names: list[ShardName]) -> dict[str, Any]:
             "search_share": float(rows["search"].mean()),
             "turn_deg": _spread(turn[look]) if look.any() else {},
             "angle_deg": _spread(np.rad2deg(rows["angle_rad"])),
+            "never_revealed_share": float((~revealed(rows["goal_fraction"])).mean()),
             "goal_fraction": _spread(rows["goal_fraction"]),
             "goal_yaw_deg": _spread(np.rad2deg(rows["goal"][:, 0])),
             "goal_pitch_deg": _spread(np.rad2deg(rows["goal"][:, 1])),
@@ -94,7 +97,8 @@ def sheet(names: list[ShardName], kind: str) -> NDArray[np.uint8]:
     """Samples of one kind of instruction (H, W, 3) BGR: picture, target outlined, instruction, way of the axis."""
     columns, rows = _TILES
     tiles: list[NDArray[np.uint8]] = []
-    seen: set[tuple[int, str]] = set()
+    seen: set[int] = set()
+    kinematics = Kinematics.from_urdf()
     step = max(1, len(names) // (columns * rows))
     for name in names[::step]:
         pairs = store.read(name, "pairs")
@@ -102,41 +106,42 @@ def sheet(names: list[ShardName], kind: str) -> NDArray[np.uint8]:
         fit = np.flatnonzero(arrays["kind"] == kind)
         pictures = store.read(name, "pictures", ["rgb", "intrinsics"]) if len(fit) else None
         for i in np.random.default_rng([name.index, 0xCA]).permutation(fit):
-            # One of each room, and all visibilities in turn.
-            mark = (int(arrays["room_seed"][i]), "")
-            if mark in seen or pictures is None or len(tiles) >= columns * rows:
+            room = int(arrays["room_seed"][i])
+            if room in seen or pictures is None or len(tiles) >= columns * rows:
                 continue
-            seen.add(mark)
+            seen.add(room)
             row = {c: a[i] for c, a in arrays.items()}
             picture = pictures.slice(int(row["picture"]), 1)
-            tiles.append(
-                tile(store.rgb(store.array(picture, "rgb"))[0], store.array(picture, "intrinsics").reshape(3, 3), row)
-            )
+            rgb, k = (store.array(picture, c) for c in ("rgb", "intrinsics"))
+            tiles.append(tile(store.rgb(rgb)[0], k.reshape(3, 3), row, kinematics))
     blank = np.full_like(tiles[0], 255)
     tiles += [blank] * (-len(tiles) % columns)
     return np.vstack([np.hstack(tiles[r : r + columns]) for r in range(0, len(tiles), columns)])
 
 
-def tile(rgb: NDArray[np.uint8], intrinsics: NDArray[np.floating], row: dict[str, Any]) -> NDArray[np.uint8]:
+def tile(
+    rgb: NDArray[np.uint8], intrinsics: NDArray[np.floating], row: dict[str, Any], kinematics: Kinematics
+) -> NDArray[np.uint8]:
     """One triple as a picture (H, W, 3) BGR."""
     z, (h, w) = _ZOOM, PICTURE_SIZE
     picture = cv2.resize(np.ascontiguousarray(rgb[..., ::-1]), None, fx=z, fy=z, interpolation=cv2.INTER_CUBIC)
     share = row["coverage"].reshape(GRID)
     if share.any():
-        mask = cv2.resize((share > 0).astype(np.uint8), None, fx=PATCH * z, fy=PATCH * z, interpolation=cv2.INTER_NEAREST)
+        mask = cv2.resize(
+            (share > 0).astype(np.uint8), None, fx=PATCH * z, fy=PATCH * z, interpolation=cv2.INTER_NEAREST
+        )
         outline, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(picture, outline, -1, _TARGET, 1)
     u0, v0, u1, v1 = (int(v) for v in row["box"])
     if u0 >= 0:
         cv2.rectangle(picture, (u0 * z, v0 * z), (u1 * z + z - 1, v1 * z + z - 1), _TARGET, 2)
-    # Where the optical axis goes, as seen in this picture: yaw is to the left, pitch is down.
+    # Where the optical axis goes, as seen in this picture.
     way = np.vstack([np.zeros(2), np.cumsum(row["chunk"].reshape(STEPS, 2), axis=0)])
-    way = np.clip(way, -1.2, 1.2)
-    u = (intrinsics[0, 2] - intrinsics[0, 0] * np.tan(way[:, 0])) * z
-    v = (intrinsics[1, 2] + intrinsics[1, 1] * np.tan(way[:, 1])) * z
-    points = np.column_stack([u, v])
+    here = kinematics.camera_in_torso(row["head"])[:3, :3]
+    axes = [kinematics.camera_in_torso(row["head"] + turn)[:3, 2] @ here for turn in way]
+    points = np.array([intrinsics[:2] @ (a / max(a[2], 0.15)) * z for a in axes])
     colour = _SEARCH if row["search"] else _LOOK
-    for a, b in zip(points[:-1], points[1:]):
+    for a, b in pairwise(points):
         cv2.line(picture, _pixel(a), _pixel(b), colour, 2, cv2.LINE_AA)
     end = np.clip(points[-1], 6, (w * z - 7, h * z - 7))
     cv2.circle(picture, _pixel(points[0]), 4, colour, -1, cv2.LINE_AA)
@@ -149,7 +154,8 @@ def tile(rgb: NDArray[np.uint8], intrinsics: NDArray[np.floating], row: dict[str
     for i, line in enumerate(lines):
         scale = 0.5 if i < len(lines) - 1 else 0.4
         cv2.putText(text, line, (6, 20 + 22 * i), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
-    return cv2.copyMakeBorder(np.vstack([text, picture]), 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(200, 200, 200))
+    framed = cv2.copyMakeBorder(np.vstack([text, picture]), 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(200, 200, 200))
+    return np.asarray(framed, np.uint8)
 
 
 # -- inside --------------------------------------------------------------------------------------
@@ -196,20 +202,21 @@ def _markdown(split: str, f: dict[str, Any], sheets: dict[str, str]) -> str:
     lines = [
         f"# Data card: `{split}`",
         "",
-        f"{SPLITS[split].meaning.capitalize()}. {f['triples']:,} triples of picture, instruction and head movement from "
-        f"{f['rooms']:,} rooms and {f['pictures']:,} pictures of {f['picture_size'][1]} x {f['picture_size'][0]} pixels, "
-        f"in {f['shards']} shards of together {f['bytes'] / 1e9:.2f} GB.",
+        f"{SPLITS[split].meaning.capitalize()}. {f['triples']:,} triples of picture, instruction and head movement "
+        f"from {f['rooms']:,} rooms and {f['pictures']:,} pictures of {f['picture_size'][1]} x {f['picture_size'][0]} "
+        f"pixels, in {f['shards']} shards of together {f['bytes'] / 1e9:.2f} GB.",
         "",
         f"Hash: `{f['hash']}` (SHA-256 over the shards' checksums, in order).",
         "",
-        f"Instructions: {texts['different']:,} different ones of {texts['words']} words; {texts['mean_words']:.1f} words "
-        f"on average, {texts['longest']} at most.",
+        f"Instructions: {texts['different']:,} different ones of {texts['words']} words; {texts['mean_words']:.1f} "
+        f"words on average, {texts['longest']} at most.",
         "",
         "## Labels",
         "",
-        f"{labels['search_share']:.1%} of the chunks are the search's ({STEPS} steps of {DT_S:g} s): what they name does "
-        "not show. The others turn the head to the pose that brings it best into view. Largest increment of a step, yaw and "
-        f"pitch: {labels['largest_increment_rad']} rad.",
+        f"{labels['search_share']:.1%} of the chunks are the search's ({STEPS} steps of {DT_S:g} s): what they name "
+        f"does not show, and for {labels['never_revealed_share']:.1%} of all no single pose would reveal it. The "
+        "others turn the head to the pose that brings it best into view. Largest increment of a step, yaw and pitch: "
+        f"{labels['largest_increment_rad']} rad.",
         "",
         "| | mean | 5 % | 25 % | 50 % | 75 % | 95 % |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -223,7 +230,9 @@ def _markdown(split: str, f: dict[str, Any], sheets: dict[str, str]) -> str:
     ):
         s = labels[name]
         if s:
-            lines.append(f"| {title} | " + " | ".join(f"{s[k]:.3g}" for k in ("mean", "p5", "p25", "p50", "p75", "p95")) + " |")
+            lines.append(
+                f"| {title} | " + " | ".join(f"{s[k]:.3g}" for k in ("mean", "p5", "p25", "p50", "p75", "p95")) + " |"
+            )
     titles = {
         "kind": "kind of instruction", "visibility": "visibility", "difficulty": "difficulty", "template": "template",
         "target_kind": "kind of object", "target_colour": "colour of object",
@@ -231,15 +240,20 @@ def _markdown(split: str, f: dict[str, Any], sheets: dict[str, str]) -> str:
     shares = {v.value: s for v, s in SHARES.items()}
     for column, title in titles.items():
         counts = f["counts"][column]
-        lines += ["", f"## By {title}", "", f"| {title} | triples | share |" + (" aimed at |" if column == "visibility" else "")]
+        lines += [
+            "",
+            f"## By {title}",
+            "",
+            f"| {title} | triples | share |" + (" aimed at |" if column == "visibility" else ""),
+        ]
         lines.append("| --- | --- | --- |" + (" --- |" if column == "visibility" else ""))
         for value, n in counts.items():
             aim = f" {shares[value]:.0%} |" if column == "visibility" else ""
             lines.append(f"| {value or '(no object)'} | {n:,} | {n / f['triples']:.1%} |{aim}")
     lines += ["", "## Samples", ""]
     lines += [
-        "Box and outline: what is asked for, where it shows. Line: the way of the optical axis, from dot to ring; green "
-        "to the goal, orange on the search.",
+        "Box and outline: what is asked for, where it shows. Line: the way of the optical axis, from dot to ring; "
+        "green to the goal, orange on the search.",
         "",
     ]
     lines += [f"![{kind}]({path})" for kind, path in sheets.items()]

@@ -16,7 +16,9 @@ OUTPUT = Path("out/data/pairs")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--triples", type=int, default=200_000, help=f"at least so many, in shards of {TRIPLES_PER_SHARD}")
+    parser.add_argument(
+        "--triples", type=int, default=200_000, help=f"at least so many, in shards of {TRIPLES_PER_SHARD}"
+    )
     parser.add_argument("--split", choices=list(SPLITS), default="train")
     parser.add_argument("--seed", type=int, default=0, help=f"0 to {SEEDS - 1}")
     parser.add_argument("--output", type=Path, help=f"folder of the shards (default: {OUTPUT})")
@@ -52,7 +54,13 @@ def run(args: argparse.Namespace) -> int:
         if not 0 <= first < last:
             raise ValueError(f"--shards {first} {last}: expected FROM < TO")
         wanted = [ShardName(folder, args.split, args.seed, i) for i in range(first, last)]
-        crew = make.ray_cluster(args.ray) if args.ray else make.alone if args.workers == 1 else make.processes(args.workers)
+        crew = (
+            make.ray_cluster(args.ray)
+            if args.ray
+            else make.alone
+            if args.workers == 1
+            else make.processes(args.workers)
+        )
         done = make.make(wanted, Rooms, crew)
         if args.shards:  # a part of the work: the card is for the whole
             return 0

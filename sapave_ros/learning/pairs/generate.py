@@ -37,7 +37,7 @@ from sapave_ros.types import Floats
 TRIPLES_PER_SHARD = 1000
 POSES_PER_ROOM = 8
 REQUESTS_PER_POSE = 5
-REQUESTS_PER_ROOM = 48
+REQUESTS_PER_ROOM = 32
 """From so many, those are asked at each pose that bring the shares below about."""
 
 SHARES: dict[Visibility, float] = {
@@ -70,7 +70,7 @@ class ShardMaker:
     def __init__(self, split: str, source: Source) -> None:
         self.split: Split = split_named(split)
         self._source = source
-        self.guide = Guide(World(kinds=source.kinds, blocks=ROOM_BLOCKS))
+        self.guide = Guide(World(kinds=source.kinds, blocks=ROOM_BLOCKS), source.scale)
         self._noise = Noise()
 
     def close(self) -> None:
@@ -109,14 +109,14 @@ class ShardMaker:
         for _ in range(POSES_PER_ROOM):
             look = guide.look(head_pose(random, guide, room.scene))
             sights: dict[Thing, Sight] = {}
-            pool: dict[Visibility, list[tuple[int, Thing | None, Sight | None]]] = {}
+            pool: dict[Visibility, list[tuple[int, Thing | None]]] = {}
             for i in random.permutation(len(asked)):
                 chosen = self._chosen(look, asked[i], sights)
                 if chosen is None:
                     made.skipped["too little shows"] += 1
                     continue
-                visibility, thing, sight = chosen
-                pool.setdefault(visibility, []).append((int(i), thing, sight))
+                visibility, thing = chosen
+                pool.setdefault(visibility, []).append((int(i), thing))
             picture = None
             for _ in range(REQUESTS_PER_POSE):
                 left = triples - len(made.pairs["text"])
@@ -125,14 +125,14 @@ class ShardMaker:
                 total = sum(counts.values()) + 1
                 visibility = max(pool, key=lambda v: SHARES[v] * total - counts[v])
                 choices = pool[visibility]
-                i, thing, sight = choices.pop(min(range(len(choices)), key=lambda c: used[choices[c][0]]))
+                i, thing = choices.pop(min(range(len(choices)), key=lambda c: used[choices[c][0]]))
                 if not choices:
                     del pool[visibility]
                 used[i] += 1
                 counts[visibility] += 1
                 if picture is None:
                     picture = self._picture(random, look, number, made)
-                self._pair(look, room, number, asked[i], thing, sight, visibility, picture, made)
+                self._pair(look, room, number, asked[i], thing, sights, visibility, picture, made)
             if len(made.pairs["text"]) >= triples:
                 return
 
@@ -146,12 +146,10 @@ class ShardMaker:
             return ()
         return (self.guide.landmark(room.landmarks, goal.landmark),)
 
-    def _chosen(
-        self, look: Look, asked: _Asked, sights: dict[Thing, Sight]
-    ) -> tuple[Visibility, Thing | None, Sight | None] | None:
+    def _chosen(self, look: Look, asked: _Asked, sights: dict[Thing, Sight]) -> tuple[Visibility, Thing | None] | None:
         """Which of the fitting things it is right to look at here: what shows most, or else what is nearest."""
         if not asked.things:
-            return (Visibility.NONE if asked.request.goal.direction else Visibility.ABSENT), None, None
+            return (Visibility.NONE if asked.request.goal.direction else Visibility.ABSENT), None
         for thing in asked.things:
             if thing not in sights:
                 sights[thing] = self.guide.sight(look, thing)
@@ -161,7 +159,7 @@ class ShardMaker:
                                                  -sights[t].angle_rad))  # fmt: skip
         visibility = sights[thing].visibility
         assert visibility is not None
-        return visibility, thing, sights[thing]
+        return visibility, thing
 
     def _picture(self, random: np.random.Generator, look: Look, number: int, made: Shard) -> int:
         """Takes the present view; returns its key."""
@@ -189,13 +187,15 @@ class ShardMaker:
         number: int,
         asked: _Asked,
         thing: Thing | None,
-        sight: Sight | None,
+        sights: dict[Thing, Sight],
         visibility: Visibility,
         picture: int,
         made: Shard,
     ) -> None:
         guide, request = self.guide, asked.request
-        mask = np.zeros(look.geoms.shape, bool)
+        sight = sights[thing] if thing is not None else None
+        mask = np.zeros(look.geoms.shape, bool)  # of everything that is right
+        own = mask
         goal, fraction = look.head, 0.0
         if request.goal.direction:
             goal, fraction = self._source.pose(request.goal.direction), 1.0
@@ -203,8 +203,10 @@ class ShardMaker:
             best = guide.best(thing, look.head)
             goal, fraction = best.head, best.fraction
             for t in asked.things:
-                if guide.sight(look, t).shown:
-                    mask |= guide.mask(look, t)
+                if sights[t].shown:
+                    mask = mask | guide.mask(look, t)
+            if sight is not None and sight.shown:
+                own = guide.mask(look, thing)
         search = visibility in (Visibility.HIDDEN, Visibility.OUT, Visibility.ABSENT)
         kind, colour, size = self._target(request, thing)
         for name, value in {
@@ -227,7 +229,7 @@ class ShardMaker:
             "goal_fraction": fraction,
             "search": search,
             "coverage": coverage(mask),
-            "box": box(mask),
+            "box": box(own),
         }.items():
             made.pairs[name].append(value)
 
@@ -264,7 +266,7 @@ def revealed(goal_fraction: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def _difficulty(room: Room, request: Request, visibility: Visibility, sight: Sight | None, kind: str) -> int:
-    """0 easy to 4: one each for what has to be understood, what shows of it, how small, and what it is confused with."""
+    """0 easy to 4: one each for what has to be understood, what shows of it, how small, and what is like it."""
     alike = sum(item.kind == kind for item in room.scene.items) > 1
     shows_badly = visibility not in (Visibility.IN_VIEW, Visibility.NONE)
     small = sight is not None and sight.shown and sight.pixels < _SMALL_PIXELS

@@ -115,14 +115,18 @@ class Look:
     view: View
     geoms: NDArray[np.int32]
     angles_sr: Floats = field(repr=False)  # of each geom, the last for none
-    pixels: NDArray[np.float64] = field(repr=False)
+    pixels: Floats = field(repr=False)  # likewise, of 424 x 240
 
 
 class Guide:
     """Knows the room. Head poses are (2,) [rad] in `g1.HEAD` order; nothing here needs the dynamics."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, scale: float = 1.0) -> None:
+        """world: one that nothing was drawn of yet. scale: of all things in it, about the middle of their base."""
         self.world = world
+        self._scale = scale
+        if scale != 1.0:
+            _rescale(world, scale)
         self.eye = Eye(world.model)
         self._kinematics = Kinematics.from_urdf()
         self._torso = world.model.body("torso_link").id
@@ -159,9 +163,10 @@ class Guide:
         if ("item", index) not in self._things:
             item = self._scene.items[index]
             body = shape(item.kind, item.variant)
-            x, y, z = self.world.stage.centre(item)
+            base = np.array(item.position)
+            x, y, z = base + self._scale * (self.world.stage.centre(item) - base)
             geoms = tuple(self.world.stage.objects[item.kind, item.variant][1])
-            radius = math.hypot(body.radius, body.height / 2)
+            radius = self._scale * math.hypot(body.radius, body.height / 2)
             self._things["item", index] = Thing(item.name, (float(x), float(y), float(z)), radius, geoms)
         return self._things["item", index]
 
@@ -257,8 +262,8 @@ class Guide:
         geoms = self.eye.geoms_of(self.world.data, fine)
         flat = geoms.ravel() % (self.world.model.ngeom + 1)  # -1 to the last
         size = self.world.model.ngeom + 1
-        angles = np.bincount(flat, weights=fine.solid_angles().ravel(), minlength=size)
-        pixels = np.bincount(flat, minlength=size) * (_FULL_PIXELS / geoms.size)
+        angles = np.bincount(flat, weights=fine.solid_angles().ravel(), minlength=size).astype(np.float64)
+        pixels = np.bincount(flat, minlength=size).astype(np.float64) * (_FULL_PIXELS / geoms.size)
         return Look(head, view, geoms, angles, pixels)
 
     def sight(self, look: Look, thing: Thing) -> Sight:
@@ -370,6 +375,18 @@ class Guide:
             )  # fmt: skip
             seen += hit < 0 or hit >= distance
         return min(seen / len(rays) / _ALL_SEEN, 1.0)
+
+
+def _rescale(world: World, scale: float) -> None:
+    """All things of a compiled world in another size; what MuJoCo derives from sizes when it compiles goes with it."""
+    m = world.model
+    geoms = [g for _, own in world.stage.objects.values() for g in own]
+    for values in (m.geom_pos, m.geom_size, m.geom_rbound, m.geom_aabb):
+        values[geoms] *= scale
+    for mesh in {int(m.geom_dataid[g]) for g in geoms if m.geom_type[g] == mujoco.mjtGeom.mjGEOM_MESH}:
+        first, tree = int(m.mesh_vertadr[mesh]), int(m.mesh_bvhadr[mesh])
+        m.mesh_vert[first : first + int(m.mesh_vertnum[mesh])] *= scale
+        m.bvh_aabb[tree : tree + int(m.mesh_bvhnum[mesh])] *= scale
 
 
 def coverage(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -42,13 +42,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """A shard made. bytes: on disk. seconds: of this process."""
+    """A shard made. bytes: on disk. processor_s: processor time of the process that made it."""
 
     name: ShardName
     triples: int
     pictures: int
     bytes: int
-    seconds: float
+    processor_s: float
 
 
 _makers: dict[tuple[str, SourceFactory], ShardMaker] = {}
@@ -56,7 +56,7 @@ _makers: dict[tuple[str, SourceFactory], ShardMaker] = {}
 
 def make_one(task: Task) -> Done:
     """Makes and writes a shard. The maker stays for the next one of its split in this process."""
-    start_s = time.perf_counter()
+    start_s = time.process_time()
     key = task.name.split, task.source
     if key not in _makers:
         for maker in _makers.values():
@@ -66,7 +66,7 @@ def make_one(task: Task) -> Done:
     shard = _makers[key].shard(task.name.seed, task.name.index, task.triples)
     size = store.write(task.name, shard)
     pictures = len(shard.pictures["picture"])
-    return Done(task.name, len(shard.pairs["text"]), pictures, size, time.perf_counter() - start_s)
+    return Done(task.name, len(shard.pairs["text"]), pictures, size, time.process_time() - start_s)
 
 
 Crew = Callable[[Sequence[Task]], Generator[Done, None, None]]
@@ -115,7 +115,8 @@ def ray_cluster(address: str, ray: Any = None) -> Crew:
         module = ray
         if module is None:
             import ray as module  # only here: nobody else needs it
-        module.init(address=address, runtime_env={"env_vars": _ENVIRONMENT}, log_to_driver=False)
+        variables = {**_ENVIRONMENT, "MUJOCO_GL": os.environ.get("MUJOCO_GL", "egl")}
+        module.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False)
         try:
             remote = module.remote(make_bytes)
             waiting = [remote.remote(t) for t in tasks]
@@ -137,7 +138,7 @@ def make_bytes(task: Task) -> tuple[Done, dict[str, bytes]]:
         there = ShardName(Path(folder), task.name.split, task.name.seed, task.name.index)
         done = make_one(Task(there, task.source, task.triples))
         files = {p.name: p.read_bytes() for p in Path(folder).iterdir()}
-    return Done(task.name, done.triples, done.pictures, done.bytes, done.seconds), files
+    return Done(task.name, done.triples, done.pictures, done.bytes, done.processor_s), files
 
 
 def _put(name: ShardName, files: dict[str, bytes]) -> None:
@@ -194,7 +195,10 @@ def make(
         disable=not bar,
     )
     try:
-        with contextlib.closing(progress), contextlib.closing(crew([Task(n, source, triples) for n in missing])) as work:
+        with (
+            contextlib.closing(progress),
+            contextlib.closing(crew([Task(n, source, triples) for n in missing])) as work,
+        ):
             for done in work:
                 made.append(done)
                 progress.update(done.triples)

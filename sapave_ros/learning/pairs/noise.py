@@ -35,7 +35,7 @@ class Exposure:
             balance=(float(red), float(green), float(blue)),
             # 0.5 to 4 grey levels of 424 x 240 pixels, six of which make one.
             grain=float(random.uniform(0.2, 1.6)),
-            blur_px=float(random.uniform(0.3, 0.9)) if random.random() < 0.3 else 0.0,
+            blur_px=float(random.uniform(0.2, 0.7)) if random.random() < 0.25 else 0.0,
             depth_sigma_at_1m=float(random.uniform(0.0005, 0.002)),
             holes=float(random.uniform(0.0, 0.02)),
         )

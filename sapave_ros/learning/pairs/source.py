@@ -18,13 +18,17 @@ from sapave_ros.types import Floats
 
 
 class Source(Protocol):
-    """templates: of the rooms. kinds: all that may turn up in them; what the world is compiled with."""
+    """templates: of the rooms. kinds: all that may turn up in them; what the world is compiled with. scale: of things,
+    beside `objects.VARIANTS`."""
 
     @property
     def templates(self) -> Sequence[str]: ...
 
     @property
     def kinds(self) -> Sequence[str]: ...
+
+    @property
+    def scale(self) -> float: ...
 
     def room(self, template: str, seed: int) -> Room: ...
 
@@ -45,6 +49,7 @@ class Rooms:
         self._split = split
         self.templates = [t.name for t in TEMPLATES.values() if t.held_out == split.held_out]
         self.kinds: Sequence[str] = tuple(CATALOGUE) if split.held_out else TRAINING_KINDS
+        self.scale = _SCALE if split.new_instances else 1.0
 
     def room(self, template: str, seed: int) -> Room:
         kinds = self.kinds
@@ -64,6 +69,7 @@ class Rooms:
 
 
 _KNOWN_KINDS = 15  # as many as are held out
+_SCALE = 1.09  # between the sizes that training has, and beyond the largest; small enough to leave things apart
 _SHADE = 0.78
 """Colours of new instances are so much paler or darker than any that training has; their hue stays, which is what
 colours are told by."""

@@ -4,8 +4,8 @@
     train-0-00003.pictures.parquet    one row a picture (`PICTURES`)
     train-0-00003.json                rows, checksums; written last: without it the shard is not there
 
-A picture is stored as the difference of each pixel to its left neighbour, under zstd: as small as PNG (24 kB at 160 x 96),
-seven times cheaper to write and three times to read. Depth likewise.
+A picture is stored as the difference of each pixel to its left neighbour, under zstd: as small as PNG (24 kB at
+160 x 96), seven times cheaper to write and three times to read. Depth likewise.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ PAIRS = pa.schema(
         "goal_fraction": pa.float32(),  # of it that shows there
         "search": pa.bool_(),  # whether the chunk is the search's
         "chunk": pa.list_(pa.float32(), STEPS * 2),  # (STEPS, 2) [rad]
-        "coverage": pa.binary(GRID[0] * GRID[1]),  # uint8, share of each patch, of 255
-        "box": pa.list_(pa.int16(), 4),  # first and last column and row [px], -1 where it does not show
+        "coverage": pa.binary(GRID[0] * GRID[1]),  # uint8, share of each patch, of 255; of all that fit
+        "box": pa.list_(pa.int16(), 4),  # of the target: first column, row, last column, row [px], -1: not shown
     }
 )
 
@@ -321,5 +321,3 @@ def _sha256(path: Path) -> str:
 def _blocks(f: Any) -> Iterator[bytes]:
     while block := f.read(1 << 20):
         yield block
-
-
