@@ -22,8 +22,8 @@ class Judge(Guide):
     be mounted otherwise than drawn.
     """
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
+    def __init__(self, world: World, scale: float = 1.0) -> None:
+        super().__init__(world, scale)
         self._offset = np.eye(4)
 
     def mount(self, device: Device = NOMINAL) -> None:

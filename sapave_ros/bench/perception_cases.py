@@ -21,7 +21,7 @@ from sapave_ros.bench.targets import Target
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.learning.language import KINDS_OF_INSTRUCTION, Goal, Request
 from sapave_ros.learning.language import head_pose as direction_pose
-from sapave_ros.learning.pairs.labels import REVEALED, Glimpse, Look, Sight, Thing, Visibility
+from sapave_ros.learning.pairs.labels import REVEALED, Look, Sight, Thing, Visibility
 from sapave_ros.learning.pairs.source import Rooms
 from sapave_ros.learning.pairs.splits import SEEDS, split_named
 from sapave_ros.learning.poses import head_pose
@@ -99,42 +99,52 @@ def _rooms(split: str) -> Rooms:
 
 
 class CaseMaker:
-    """Makes cases in one process; the world is compiled once, for all splits."""
+    """Makes cases in one process; a world is compiled once for all splits that have things of one scale."""
 
     def __init__(self) -> None:
-        self.judge = Judge(World(kinds=tuple(CATALOGUE), blocks=ROOM_BLOCKS))
         self.kinematics = Kinematics.from_urdf()
+        self._judges: dict[float, Judge] = {}
 
     def close(self) -> None:
-        self.judge.close()
+        for judge in self._judges.values():
+            judge.close()
+        self._judges.clear()
+
+    def judge(self, split: str) -> Judge:
+        """Who judges the cases of a split. Raises ValueError that lists the splits."""
+        scale = _rooms(split).scale
+        if scale not in self._judges:
+            self._judges[scale] = Judge(World(kinds=tuple(CATALOGUE), blocks=ROOM_BLOCKS), scale)
+        return self._judges[scale]
 
     def room(self, case: Case) -> Room:
         return _rooms(case.split).room(case.template, case.room_seed)
 
     def load(self, case: Case) -> Room:
         """Puts the room of a case in place, with the head at its start and the camera as drawn."""
-        room = self.room(case)
-        self.judge.load(replace(room.scene, head=case.head))
-        self.judge.mount()
+        room, judge = self.room(case), self.judge(case.split)
+        judge.load(replace(room.scene, head=case.head))
+        judge.mount()
         return room
 
     def target(self, case: Case, room: Room) -> Target:
         """What a case is about, in its room, which is loaded."""
         if case.direction is not None:
             return HeadPose(case.direction, direction_pose(case.direction), self.kinematics)
-        things = tuple(self.judge.thing(room, goal) for goal in case.goals)
-        best = tuple(self.judge.best(thing, np.array(case.head)) for thing in things)
-        return AnyOf(case.name, self.judge, things, best, case.goals[0].item is None)
+        judge = self.judge(case.split)
+        things = tuple(judge.thing(room, goal) for goal in case.goals)
+        best = tuple(judge.best(thing, np.array(case.head)) for thing in things)
+        return AnyOf(case.name, judge, things, best, case.goals[0].item is None)
 
     def fits(self, case: Case, room: Room) -> bool:
         """Whether a case, which is loaded, is one as the camera is mounted now: far off at the start, and seen at best.
 
         Not for directions, which ask for no picture.
         """
-        head = np.array(case.head)
-        things = [self.judge.thing(room, goal) for goal in case.goals]
+        judge, head = self.judge(case.split), np.array(case.head)
+        things = [judge.thing(room, goal) for goal in case.goals]
         return all(
-            self.judge.angle_rad(t, head) >= NOT_YET_RAD and self._seen(t, head, g.item is not None)
+            judge.angle_rad(t, head) >= NOT_YET_RAD and _seen(judge, t, head, g.item is not None)
             for t, g in zip(things, case.goals, strict=True)
         )
 
@@ -164,26 +174,27 @@ class CaseMaker:
 
     def _rooms(self, split: str, number: int, count: int, kind: str | None = None) -> Iterator[tuple[Room, list[Case]]]:
         """Rooms with all that can be asked for in them from a few poses, by that kind of instruction."""
-        source, own = _rooms(split), split_named(split)
+        source, own, judge = _rooms(split), split_named(split), self.judge(split)
         for attempt in range(count):
             seed = own.room_seed(SEED, number, attempt)
             template = source.templates[(number + attempt) % len(source.templates)]
             room = source.room(template, seed)
-            self.judge.load(room.scene)
-            self.judge.mount()
+            judge.load(room.scene)
+            judge.mount()
             random = np.random.default_rng([seed, 0xCA5])
             asked = [r for r in source.requests(random, room, _REQUESTS) if r.goals and kind in (None, r.kind)]
             if not asked:
                 continue
-            poses = [head_pose(random, self.judge, room.scene) for _ in range(_POSES)]
+            poses = [head_pose(random, judge, room.scene) for _ in range(_POSES)]
             yield room, [c for pose in poses for c in self._from(pose, split, number, room, asked)]
 
     def _from(self, pose: Floats, split: str, number: int, room: Room, asked: Sequence[Request]) -> Iterator[Case]:
-        look = self.judge.look(pose)
+        judge = self.judge(split)
+        look = judge.look(pose)
         sights: dict[Thing, Sight] = {}
         head = (float(look.head[0]), float(look.head[1]))
         for request in asked:
-            found = self._direction(look, request) or self._things(look, request, room, sights)
+            found = self._direction(look, request) or self._things(judge, look, request, room, sights)
             if found:
                 goals, name, visibility, angle_rad = found
                 yield Case(
@@ -207,20 +218,19 @@ class CaseMaker:
         angle = between_axes(self.kinematics, direction_pose(way), look.head)
         return ((request.goal,), way, Visibility.NONE, angle) if angle >= NOT_YET_RAD else None
 
-    def _things(self, look: Look, request: Request, room: Room, sights: dict[Thing, Sight]) -> _Found | None:
+    @staticmethod
+    def _things(judge: Judge, look: Look, request: Request, room: Room, sights: dict[Thing, Sight]) -> _Found | None:
         if request.goal.direction is not None:
             return None
-        things = [self.judge.thing(room, goal) for goal in request.goals]
+        things = [judge.thing(room, goal) for goal in request.goals]
         for thing in things:
             if thing not in sights:
-                sights[thing] = self.judge.sight(look, thing)
+                sights[thing] = judge.sight(look, thing)
         own = [sights[thing] for thing in things]
         if any(s.visibility is None or s.angle_rad < NOT_YET_RAD for s in own):
             return None
         goals = tuple(
-            g
-            for g, t in zip(request.goals, things, strict=True)
-            if self._seen(t, look.head, g.item is not None)
+            g for g, t in zip(request.goals, things, strict=True) if _seen(judge, t, look.head, g.item is not None)
         )
         if not goals:
             return None
@@ -228,10 +238,6 @@ class CaseMaker:
         nearest = min((s.angle_rad, t.name) for s, t, g in zip(own, things, request.goals, strict=True) if g in goals)
         assert shows.visibility is not None
         return goals, nearest[1], shows.visibility, nearest[0]
-
-    def _seen(self, thing: Thing, head: Floats, item: bool) -> bool:
-        best: Glimpse = self.judge.best(thing, head)
-        return best.fraction >= (SHOWN_AT_BEST if item else REVEALED) and best.angle_rad <= CENTRED_RAD
 
     def _apart(self, room: Room, a: Case, b: Case) -> bool:
         """Whether no pose fulfils both: all that fits the one is far from all that fits the other."""
@@ -241,13 +247,19 @@ class CaseMaker:
     def _pose(self, case: Case, room: Room, goal: Goal) -> Floats:
         if goal.direction is not None:
             return direction_pose(goal.direction)
-        return self.judge.best(self.judge.thing(room, goal), np.array(case.head)).head
+        judge = self.judge(case.split)
+        return judge.best(judge.thing(room, goal), np.array(case.head)).head
 
 
 _Found = tuple[tuple[Goal, ...], str, Visibility, float]
 
 _PAIRS = 50_000
 """Numbers of pairs are those of cases from here on."""
+
+
+def _seen(judge: Judge, thing: Thing, head: Floats, item: bool) -> bool:
+    best = judge.best(thing, head)
+    return best.fraction >= (SHOWN_AT_BEST if item else REVEALED) and best.angle_rad <= CENTRED_RAD
 
 
 def _any(visibility: str, wanted: Visibility) -> bool:

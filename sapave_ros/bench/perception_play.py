@@ -1,4 +1,4 @@
-"""Plays the cases of semantic active perception: scored, with requests exchanged, told nothing, seen through other eyes.
+"""Plays the cases of semantic active perception: scored, with requests exchanged, told nothing, with other cameras.
 
 One process has one world of rooms, a robot to move and every policy; many processes share out the tasks. What comes
 back depends on the task alone.
@@ -14,7 +14,6 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +29,7 @@ from sapave_ros.bench.targets import Target
 from sapave_ros.core.observation import ObservationParameters
 from sapave_ros.learning.pairs.camera import NOMINAL, PICTURE_SIZE, Device
 from sapave_ros.policy.session import SessionParameters
+from sapave_ros.sim.rooms import Room
 from sapave_ros.sim.world import World
 
 BASELINES: dict[str, type[Looker]] = {
@@ -47,17 +47,14 @@ FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Thresholds that success is plotted over."""
 
 
-def _levels() -> dict[str, dict[float, Device]]:
-    degrees, metres = (-8.0, -4.0, 4.0, 8.0), (-0.10, -0.05, 0.05, 0.10)
-    return {
-        "pitch [deg]": {a: Device(tilt_rad=(math.radians(a), 0.0, 0.0)) for a in degrees},
-        "roll [deg]": {a: Device(tilt_rad=(0.0, 0.0, math.radians(a))) for a in degrees},
-        "height [m]": {h: Device(offset_m=(0.0, -h, 0.0)) for h in metres},
-        "focal length": {f: Device(focal=f) for f in (0.8, 0.9, 1.12, 1.25)},
-    }
+_DEGREES = (-8.0, -4.0, 4.0, 8.0)
 
-
-LEVELS: dict[str, dict[float, Device]] = _levels()
+LEVELS: dict[str, dict[float, Device]] = {
+    "pitch [deg]": {a: Device(tilt_rad=(math.radians(a), 0.0, 0.0)) for a in _DEGREES},
+    "roll [deg]": {a: Device(tilt_rad=(0.0, 0.0, math.radians(a))) for a in _DEGREES},
+    "height [cm]": {h: Device(offset_m=(0.0, -h / 100, 0.0)) for h in (-10.0, 10.0)},
+    "focal length": {f: Device(focal=f) for f in (0.8, 1.25)},
+}
 """How the camera is changed, one thing at a time: tilted upwards and to the right, raised, with a longer lens."""
 
 KNOWLEDGE = {
@@ -96,8 +93,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Result:
-    """One case played by one policy; see `lockstep.Episode`. views: (m, 3) time [s], angle [rad] and how much shows, NaN
-    where that was not asked.
+    """One case played by one policy; see `lockstep.Episode`. views: (m, 3) time [s], angle [rad] and how much shows,
+    NaN where that was not asked.
     """
 
     policy: str
@@ -124,7 +121,7 @@ class Swapped:
 
 @dataclass(frozen=True)
 class Untold:
-    """One start pose with the empty instruction. stayed: within `QUIET`. farthest_deg: from the start, until decided."""
+    """One start pose with the empty instruction. stayed: as `QUIET` asks. farthest_deg: from it, until decided."""
 
     policy: str
     case: Case
@@ -180,8 +177,9 @@ class Player:
         """A case, played by every policy."""
         case = self.cases.case(split, number)
         target = self._load(case)
+        world = self.cases.judge(split).world
         for policy, looker in (self._models | self._baselines).items():
-            e = self._run(looker, case.text, target, LookCriterion(), beyond=self._settings.beyond)
+            e = self._run(world, looker, case.text, target, LookCriterion(), beyond=self._settings.beyond)
             views = e.trace[:, [0, 3, 4]].astype(np.float32)
             angle_deg = math.degrees(e.angle_rad)
             yield Result(policy, case, e.success, e.first_s, e.reached_s, angle_deg, e.refused, views)
@@ -192,11 +190,11 @@ class Player:
         room = self.cases.load(pair.first)
         self._stand(pair.first)
         both = [(case, self.cases.target(case, room)) for case in (pair.first, pair.second)]
-        world = self.cases.judge.world
+        world = self.cases.judge(split).world
         for policy, looker in (self._models | self._reference("oracle")).items():
             success, nearer = [], []
             for (case, target), (_, other) in ((both[0], both[1]), (both[1], both[0])):
-                success.append(self._run(looker, case.text, target, LookCriterion()).success)
+                success.append(self._run(world, looker, case.text, target, LookCriterion()).success)
                 nearer.append(target.angle_rad(world) < other.angle_rad(world))
             yield Swapped(policy, pair, (success[0], success[1]), (nearer[0], nearer[1]))
 
@@ -204,14 +202,16 @@ class Player:
         """The start of a case without a word."""
         case = self.cases.case(split, number)
         self._load(case)
+        world = self.cases.judge(split).world
         here = HeadPose("where it is", np.array(case.head), self.cases.kinematics)
         for policy, looker in (self._models | self._reference("still")).items():
-            e = self._run(looker, "", here, QUIET)
+            e = self._run(world, looker, "", here, QUIET)
             yield Untold(policy, case, e.success, math.degrees(e.trace[:, 3].max()))
 
     def perturb(self, split: str, number: int) -> Iterator[Row]:
         """A case that can be played through every changed camera, through each of them."""
-        judge, world = self.cases.judge, self.cases.judge.world
+        judge = self.cases.judge(split)
+        world = judge.world
         levels = [("nothing", 0.0, NOMINAL)]
         levels += [(change, level, device) for change, of in LEVELS.items() for level, device in of.items()]
         case = self._for_any_camera(split, number, [device for _, _, device in levels])
@@ -230,7 +230,7 @@ class Player:
                 eyes = Eyes(take, judge.camera_in_torso, parameters)
                 reference = self._reference("oracle") if knowledge == "full" else {}
                 for policy, looker in (self._models | reference).items():
-                    success = self._run(looker, case.text, target, LookCriterion(), eyes).success
+                    success = self._run(world, looker, case.text, target, LookCriterion(), eyes).success
                     yield Perturbed(policy, case, change, level, knowledge, success)
 
     # -- inside ----------------------------------------------------------------------------------
@@ -245,8 +245,8 @@ class Player:
                 return case
         raise RuntimeError(f"{split}: none of {_CANDIDATES} cases from {number * _CANDIDATES} on suits every camera")
 
-    def _fits(self, case: Case, room: Any, device: Device) -> bool:
-        self.cases.judge.mount(device)
+    def _fits(self, case: Case, room: Room, device: Device) -> bool:
+        self.cases.judge(case.split).mount(device)
         return self.cases.fits(case, room)
 
     @staticmethod
@@ -260,12 +260,13 @@ class Player:
 
     def _stand(self, case: Case) -> None:
         """The robot as in the room that is loaded, alone: what it stands in costs seven times itself in every step."""
-        scene = self.cases.judge.world.scene
+        scene = self.cases.judge(case.split).world.scene
         assert scene is not None
         self._body.load(replace(scene, blocks=(), items=(), head=case.head))
 
     def _run(
         self,
+        world: World,
         looker: Looker,
         text: str,
         target: Target,
@@ -273,7 +274,6 @@ class Player:
         eyes: Eyes | None = None,
         beyond: Sequence[LookCriterion] = (),
     ) -> Episode:
-        world = self.cases.judge.world
         world.reset()
         self._body.reset()
         loop = HeadLoop(world, self.cases.kinematics, self._settings.timing, self._body, eyes)
