@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sapave_ros import g1
@@ -31,6 +30,7 @@ from sapave_ros.learning.pairs.camera import NOMINAL, PICTURE_SIZE, Device
 from sapave_ros.policy.session import SessionParameters
 from sapave_ros.sim.rooms import Room
 from sapave_ros.sim.world import World
+from sapave_ros.types import Floats
 
 BASELINES: dict[str, type[Looker]] = {
     "still": lookers.Still,
@@ -104,7 +104,7 @@ class Result:
     reached_s: float | None
     angle_deg: float
     refused: int
-    views: NDArray[np.float32] = field(repr=False)
+    views: Floats = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class Player:
         world = self.cases.judge(split).world
         for policy, looker in (self._models | self._baselines).items():
             e = self._run(world, looker, case.text, target, LookCriterion(), beyond=self._settings.beyond)
-            views = e.trace[:, [0, 3, 4]].astype(np.float32)
+            views = e.trace[:, [0, 3, 4]]
             angle_deg = math.degrees(e.angle_rad)
             yield Result(policy, case, e.success, e.first_s, e.reached_s, angle_deg, e.refused, views)
 
