@@ -312,6 +312,8 @@ def test_each_split_counts_as_much_in_the_mean():
     rows = [result("a", "val", i, True) for i in range(100)] + [result("a", "test1", i, False) for i in range(10)]
     mean = over_splits(rows, ("val", "test1"))
     assert mean["success"] == 0.5 and mean["episodes"] == 110
+    low, high = over_splits(rows[:100], ("val",))["success_95"]
+    assert low < 1.0 and high == pytest.approx(1.0)
 
 
 def test_the_report_and_the_plots_hold_what_was_played(tmp_path):

@@ -11,7 +11,9 @@ import math
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -299,21 +301,40 @@ def _do(task: Task) -> list[Row]:
 
 
 def play(settings: Settings, tasks: Sequence[Task], workers: int, bar: bool = True) -> list[Row]:
-    """Everything of all tasks, in their order. Raises as `Player.do`."""
+    """Everything of all tasks, in their order. Raises as `Player.do`, RuntimeError where a process was killed."""
     os.environ.update(_ENVIRONMENT)
     rows: list[Row] = []
-    with contextlib.ExitStack() as stack:
-        if workers == 1:
-            player = Player(settings)
-            stack.callback(player.close)
-            done: Iterator[list[Row]] = map(player.do, tasks)
-        else:
-            # spawn: a graphics context does not survive a fork.
-            context = multiprocessing.get_context("spawn")
-            done = stack.enter_context(context.Pool(workers, _begin, (settings,))).imap(_do, tasks)
-        progress = tqdm(total=len(tasks), unit="case", smoothing=0.05, dynamic_ncols=True, disable=not bar)
-        stack.enter_context(progress)
-        for batch in done:
-            rows += batch
+    work = _alone(settings, tasks) if workers == 1 else _shared(settings, tasks, workers)
+    with (
+        contextlib.closing(work),
+        tqdm(total=len(tasks), unit="case", smoothing=0.05, dynamic_ncols=True, disable=not bar) as progress,
+    ):
+        for done in work:
+            rows += done
             progress.update()
     return rows
+
+
+def _alone(settings: Settings, tasks: Sequence[Task]) -> Generator[list[Row], None, None]:
+    player = Player(settings)
+    try:
+        yield from map(player.do, tasks)
+    finally:
+        player.close()
+
+
+def _shared(settings: Settings, tasks: Sequence[Task], workers: int) -> Generator[list[Row], None, None]:
+    # spawn: a graphics context does not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(workers, context, _begin, (settings,))
+    try:
+        yield from executor.map(_do, tasks)
+    except BrokenProcessPool as error:
+        raise RuntimeError("a worker was killed (out of memory?); try again with fewer --workers") from error
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from sapave_ros.bench.criteria import LookCriterion
 from sapave_ros.bench.perception_play import ANGLES_RAD, FRACTIONS, LEVELS, Perturbed, Result
-from sapave_ros.bench.perception_score import judged, perturbed, sensitivity, share
+from sapave_ros.bench.perception_score import perturbed, sensitivity, share
 from sapave_ros.learning.language import KINDS_OF_INSTRUCTION
 
 _COLOURS = {"val": "#4477aa", "test1": "#ee8866", "test2": "#228833"}
@@ -48,7 +48,7 @@ def kinds(path: Path, results: Sequence[Result], splits: Sequence[str], policy: 
     axis.set_title(f"{policy}: success by kind of instruction")
     axis.grid(axis="y", color="0.9")
     axis.set_axisbelow(True)
-    axis.legend(frameon=False, ncols=len(splits), loc="upper right")
+    figure.legend(frameon=False, ncols=len(splits), loc="outside lower center")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -78,7 +78,9 @@ def thresholds(path: Path, results: Sequence[Result], splits: Sequence[str], pol
     left.set_ylim(0, 1.02)
     for axis in (left, right):
         axis.grid(color="0.93")
-    figure.legend(*left.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=4)
+    figure.legend(
+        *left.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=len(splits)
+    )
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return rows
@@ -109,8 +111,3 @@ def cameras(path: Path, rows: Sequence[Perturbed], policy: str) -> None:
     figure.suptitle(f"{policy}: with cameras that are mounted otherwise, or have another lens")
     figure.savefig(path, dpi=110)
     plt.close(figure)
-
-
-def same(results: Sequence[Result]) -> bool:
-    """Whether what was seen leads to the success that was scored in each episode."""
-    return all(judged(r.views, LookCriterion()).success == r.success for r in results)

@@ -47,10 +47,10 @@ def summary(results: Sequence[Result], splits: Sequence[str], settings: Settings
         report["splits"][split] = {"played": played, "policies": policies}
     report["mean"] = {p: over_splits([r for r in results if r.policy == p], splits) for p in settings.policies}
     first = next(iter(settings.models), None)
-    report["against_" + (first or "")] = {
-        m: {s: difference([r for r in results if r.case.split == s], m, first) for s in splits}
-        for m in settings.models
-        if first is not None and m != first
+    report["against"] = {
+        model: {split: difference([r for r in results if r.case.split == split], model, first) for split in splits}
+        for model in settings.models
+        if first is not None and model != first
     }
     return report
 
@@ -131,11 +131,10 @@ def print_scores(report: dict[str, Any], splits: Sequence[str]) -> None:
             for group in groups:
                 cells = [report["splits"][s]["policies"][policy][key].get(group) for s in splits]
                 print(f"  {group:{width - 2}} " + " ".join(f"{_percent(c):>24}" for c in cells))
-    for key, differences in report.items():
-        if key.startswith("against_") and differences:
-            print(f"\nless {key.removeprefix('against_')}, in the same cases")
-            for policy, of in differences.items():
-                print(f"  {policy:{width - 2}} " + " ".join(f"{_points(d):>24}" for d in of.values()))
+    if report["against"]:
+        print(f"\nless {next(iter(report['models']))}, in the same cases [points]")
+    for policy, of in report["against"].items():
+        print(f"  {policy:{width - 2}} " + " ".join(f"{_points(d):>24}" for d in of.values()))
 
 
 def _points(d: dict[str, Any]) -> str:
@@ -174,10 +173,14 @@ def print_swap(report: dict[str, Any]) -> None:
 
 
 def print_perturb(of: dict[str, list[dict[str, Any]]]) -> None:
+    """Success with each camera, by what the model is told of it."""
     for policy, cells in of.items():
-        print(f"\n{policy}, other cameras")
-        for c in cells:
-            print(f"  {c['change']:>14} {c['level']:>6g}  geometry {c['knowledge']}: {_percent(c)}")
+        told = list(dict.fromkeys(c["knowledge"] for c in cells))
+        print(f"\n{policy + ', geometry':24} " + " ".join(f"{t:>24}" for t in told))
+        for change, level in dict.fromkeys((c["change"], c["level"]) for c in cells):
+            own = {c["knowledge"]: c for c in cells if (c["change"], c["level"]) == (change, level)}
+            title = "as drawn" if change == "nothing" else f"{change} {level:+g}"
+            print(f"  {title:22} " + " ".join(f"{_percent(own.get(t)):>24}" for t in told))
 
 
 def some(words: Sequence[str]) -> str:

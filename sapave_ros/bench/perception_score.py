@@ -73,14 +73,11 @@ def over_splits(results: Sequence[Result], splits: Sequence[str]) -> dict[str, A
     outcomes = [o for o in outcomes if o.size]
     if not outcomes:
         return share([])
-    random = np.random.default_rng([sum(o.size for o in outcomes), 0xB008])
+    n, mean = sum(o.size for o in outcomes), float(np.mean([o.mean() for o in outcomes]))
+    random = np.random.default_rng([n, 0xB008])
     means = np.mean([o[random.integers(o.size, size=(_RESAMPLES, o.size))].mean(axis=1) for o in outcomes], axis=0)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return {
-        "episodes": int(sum(o.size for o in outcomes)),
-        "success": float(np.mean([o.mean() for o in outcomes])),
-        "success_95": (float(low), float(high)),
-    }
+    low, high = (float(x) for x in np.percentile(means, [2.5, 97.5]))
+    return {"episodes": n, "success": mean, "success_95": (low, high) if low < high else wilson(mean, n)}
 
 
 def difference(results: Sequence[Result], policy: str, to: str) -> dict[str, Any]:
