@@ -25,6 +25,7 @@ _COMMANDS = {
 }
 _BENCHES = {
     "look": ("sapave_ros.bench.look", "closed-loop success of looking, in lockstep, on unseen scenes"),
+    "perception": ("sapave_ros.bench.perception", "closed-loop success of looking where words say, on three splits"),
     "data": ("sapave_ros.bench.data", "how fast training data are made, as a share of raw rendering, and read"),
     "latency": ("sapave_ros.bench.latency", "rates, latencies and CPU of the real processes"),
     "takeover": ("sapave_ros.bench.takeover", "how smooth it is when a person takes over by joystick"),

@@ -11,6 +11,7 @@ from sapave_ros import g1
 from sapave_ros.bench import look, lookers
 from sapave_ros.bench.criteria import LookCriterion, LookScore
 from sapave_ros.bench.lockstep import HeadLoop, LoopTiming
+from sapave_ros.bench.targets import NamedItem
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.demo.command import named_object
 from sapave_ros.sim.scene import random_scene
@@ -81,14 +82,14 @@ def test_the_lockstep_road_carries_the_oracle_to_the_target_and_still_nowhere(wo
     loop = HeadLoop(world, Kinematics.from_urdf(), LoopTiming())
     case = look.choose(world, look.FIRST_SEED + 1)
     world.load(random_scene(case.seed))
-    best = loop.run(lookers.Oracle(), case.instruction, case.target, CRITERION)
+    best = loop.run(lookers.Oracle(), case.instruction, NamedItem(case.target), CRITERION)
     assert best.success and best.refused == 0
     assert best.angle_rad < np.deg2rad(2.0)
     steps = np.diff(best.trace, axis=0)
     speed = np.abs(steps[:, 1:3] / steps[:, :1]).max()
     assert speed < g1.HEAD.column("velocity").max() * 1.1
     world.load(random_scene(case.seed))
-    still = loop.run(lookers.Still(), case.instruction, case.target, CRITERION)
+    still = loop.run(lookers.Still(), case.instruction, NamedItem(case.target), CRITERION)
     assert not still.success
     assert np.ptp(still.trace[:, 1:3], axis=0).max() < 0.01
 
@@ -99,7 +100,7 @@ def test_the_lockstep_road_carries_the_oracle_to_the_target_and_still_nowhere(wo
 @given(st.integers(0, 2**31), st.floats(-0.8, 0.8), st.floats(-0.3, 1.4))
 def test_baselines_stay_within_the_joints(world, looker, seed, yaw, pitch):
     world.load(random_scene(look.FIRST_SEED))
-    looker.start(world, world.scene.names[0])
+    looker.start(world, NamedItem(world.scene.names[0]))
     q = np.zeros(len(g1.POLICY))
     q[:2] = yaw, pitch
     chunk = looker.look(Observation(1e9 + seed, "", np.zeros((2, 2, 3), np.uint8), q))

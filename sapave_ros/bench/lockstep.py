@@ -6,17 +6,20 @@ are the wires. Inference takes `inference_delay_s`, as it does on a robot.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sapave_ros import g1, graph
 from sapave_ros.bench.criteria import LookCriterion, LookScore
+from sapave_ros.bench.targets import Target
 from sapave_ros.core.controller import ControllerConfig, JointController
 from sapave_ros.core.kinematics import Kinematics
-from sapave_ros.core.observation import ObservationBuilder
+from sapave_ros.core.observation import ObservationBuilder, ObservationParameters
+from sapave_ros.sim.mechanics import Mechanics
 from sapave_ros.sim.rendering import HEAD_CAMERA
 from sapave_ros.sim.world import World
 from sapave_ros.types import ActionChunk, Floats, JointState, Mode, Observation, Permit
@@ -26,9 +29,12 @@ EPOCH_S = 1_000_000_000.0
 
 
 class Looker(Protocol):
-    """A policy as the episode sees it."""
+    """A policy as the episode sees it. sees: whether it looks at pictures; for one that does not, none are drawn."""
 
-    def start(self, world: World, target: str) -> None:
+    @property
+    def sees(self) -> bool: ...
+
+    def start(self, world: World, target: Target) -> None:
         """A new episode. Only the oracle looks at its arguments."""
 
     def look(self, observation: Observation) -> ActionChunk | None:
@@ -43,12 +49,27 @@ class LoopTiming:
     inference_delay_s: float = 0.06
 
 
+Picture = tuple[NDArray[np.uint8], NDArray[np.uint16], Floats]
+"""Colour (H, W, 3), depth (H, W) [mm] with 0 for none, and intrinsics (3, 3)."""
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """What a policy is given to see. take: the present picture. camera_in_torso: head positions (2,) [rad] to what it
+    is told of the camera's pose (4, 4). parameters: which of depth, intrinsics and pose it is told at all.
+    """
+
+    take: Callable[[], Picture]
+    camera_in_torso: Callable[[Floats], Floats]
+    parameters: ObservationParameters = field(default_factory=ObservationParameters)
+
+
 @dataclass(frozen=True)
 class Episode:
     """How one episode went. first_s: target first centred and unoccluded, reached_s: for good [s]; None if not.
 
-    angle_rad: at the end. refused: chunks that the controller refused. trace: (m, 4) time [s], head yaw and
-    pitch [rad], angle to the target [rad].
+    angle_rad: when it was decided. refused: chunks that the controller refused. trace: (m, 5) time [s], head yaw and
+    pitch [rad], angle to the target [rad], how much of it shows (NaN where that was not asked).
     """
 
     success: bool
@@ -62,75 +83,108 @@ class Episode:
 class HeadLoop:
     """World, observation builder and head controller, stepped together."""
 
-    def __init__(self, world: World, kinematics: Kinematics, timing: LoopTiming) -> None:
+    def __init__(
+        self,
+        world: World,
+        kinematics: Kinematics,
+        timing: LoopTiming,
+        body: Mechanics | None = None,
+        eyes: Eyes | None = None,
+    ) -> None:
+        """body: where the motors are, by default the world itself. A large world costs more in every step than a robot
+        alone, which has to be in the same state at the start. eyes: by default the head camera, with all that is known
+        of it.
+        """
         self.world = world
+        self._body = world if body is None else body
         self._timing = timing
         self._dt_s = 1.0 / graph.HEAD_LOOP_HZ
-        self._camera_in_torso = kinematics.camera_in_torso
+        self._eyes = eyes or Eyes(self._head_camera, kinematics.camera_in_torso)
 
     def run(
         self,
         looker: Looker,
         instruction: str,
-        target: str,
+        target: Target,
         criterion: LookCriterion,
         on_tick: Callable[[float], None] | None = None,
+        beyond: Sequence[LookCriterion] = (),
     ) -> Episode:
-        """Plays one episode from the world's present state. Lasts until it is decided."""
-        world, timing = self.world, self._timing
+        """Plays one episode from the world's present state. Lasts until it is decided.
+
+        beyond: further criteria, until which have been decided too it goes on; only the trace tells of that.
+        """
+        world, body, timing = self.world, self._body, self._timing
         controller = JointController(g1.HEAD, self._dt_s, ControllerConfig(), shared=False)
-        builder = ObservationBuilder(self._camera_in_torso)
-        score = LookScore(criterion)
+        builder = ObservationBuilder(self._eyes.camera_in_torso, self._eyes.parameters if looker.sees else _BLIND)
+        score, further = LookScore(criterion), [LookScore(c) for c in beyond]
+        asked_rad = max(c.max_angle_rad for c in (criterion, *beyond))
         first_s: float | None = None
         looker.start(world, target)
         pending: list[tuple[float, ActionChunk]] = []
         trace: list[tuple[float, ...]] = []
         frame = 0
         next_inference_s = 0.0
-        angle, tick = np.inf, 0
-        others = world.positions(g1.OTHER)
+        end_rad, decided, tick = np.inf, False, 0
+        others = body.positions(g1.OTHER)
 
         while True:
             time_s = tick * self._dt_s
             now_s = EPOCH_S + time_s
-            head = world.positions(g1.HEAD)
+            head = body.positions(g1.HEAD)
             builder.joints.add(g1.HEAD.names, now_s, head)
             builder.joints.add(g1.OTHER.names, now_s, others)
             if time_s >= frame / graph.CAMERA_HZ - 1e-9:
                 frame += 1
-                view = world.look_target(target, visibility=False)
-                angle = view.angle_rad
-                visible = 0.0
-                if angle <= criterion.max_angle_rad:
-                    visible = world.look_target(target).visible_fraction or 0.0
-                if criterion.met(angle, visible) and first_s is None:
-                    first_s = time_s
-                trace.append((time_s, *head, angle))
-                if score.update(time_s, angle, visible):
+                if body is not world:
+                    world.mirror(body.data.qpos)
+                angle = target.angle_rad(world)
+                visible = target.visible(world) if angle <= asked_rad else np.nan
+                shown = 0.0 if np.isnan(visible) else visible
+                trace.append((time_s, *head, angle, visible))
+                if not decided:
+                    if criterion.met(angle, shown) and first_s is None:
+                        first_s = time_s
+                    decided, end_rad = score.update(time_s, angle, shown), angle
+                if all([decided, *(s.update(time_s, angle, shown) for s in further)]):
                     break
                 if time_s >= next_inference_s - 1e-9:
                     next_inference_s += timing.inference_period_s
-                    rgb, depth_mm = world.render()
-                    builder.add_color(now_s, rgb)
-                    builder.add_depth(now_s, depth_mm)
-                    builder.add_intrinsics(now_s, HEAD_CAMERA.intrinsics)
-                    observation = builder.take(now_s, instruction)
-                    if isinstance(observation, str):
-                        raise RuntimeError(f"no observation in lockstep: {observation}")
-                    chunk = looker.look(observation)
+                    chunk = looker.look(self._observation(builder, now_s, instruction, looker.sees))
                     if chunk is not None:
                         pending.append((time_s + timing.inference_delay_s, chunk))
             while pending and pending[0][0] <= time_s:
                 controller.offer(pending.pop(0)[1], now_s)
             permit = Permit(time_s, tick, "ACTIVE", "lockstep", Mode.MOVE, Mode.HOLD, sent_s=time_s)
-            measured = JointState(time_s, head, world.velocities(g1.HEAD))
+            measured = JointState(time_s, head, body.velocities(g1.HEAD))
             command = controller.tick(now_s, time_s, measured, permit)
             if command is not None:
-                world.set_neck_target(command.positions)
+                body.set_neck_target(command.positions)
             if on_tick is not None:
                 on_tick(time_s)
-            world.run(self._dt_s)
+            body.run(self._dt_s)
             tick += 1
         return Episode(
-            score.success, first_s, score.reached_s, float(angle), sum(controller.refused.values()), np.array(trace)
+            score.success, first_s, score.reached_s, float(end_rad), sum(controller.refused.values()), np.array(trace)
         )
+
+    def _observation(self, builder: ObservationBuilder, now_s: float, instruction: str, sees: bool) -> Observation:
+        if sees:
+            rgb, depth_mm, intrinsics = self._eyes.take()
+            builder.add_depth(now_s, depth_mm)
+            builder.add_intrinsics(now_s, intrinsics)
+        else:
+            rgb = _BLACK
+        builder.add_color(now_s, rgb)
+        observation = builder.take(now_s, instruction)
+        if isinstance(observation, str):
+            raise RuntimeError(f"no observation in lockstep: {observation}")
+        return observation
+
+    def _head_camera(self) -> Picture:
+        rgb, depth_mm = self.world.render()
+        return rgb, depth_mm, HEAD_CAMERA.intrinsics
+
+
+_BLACK = np.zeros((1, 1, 3), np.uint8)
+_BLIND = ObservationParameters(use_depth=False, use_intrinsics=False, use_extrinsics=False)

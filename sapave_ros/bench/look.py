@@ -21,6 +21,7 @@ from tqdm import tqdm
 from sapave_ros.bench import lookers
 from sapave_ros.bench.criteria import LookCriterion
 from sapave_ros.bench.lockstep import HeadLoop, Looker, LoopTiming
+from sapave_ros.bench.targets import NamedItem
 from sapave_ros.cli import json_argument
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.policy.session import SessionParameters
@@ -111,7 +112,7 @@ class _Worker:
         results = []
         for policy, looker in self._lookers.items():
             self._world.load(random_scene(seed))
-            e = self._loop.run(looker, case.instruction, case.target, LookCriterion())
+            e = self._loop.run(looker, case.instruction, NamedItem(case.target), LookCriterion())
             angle_deg = float(np.rad2deg(e.angle_rad))
             results.append(Result(policy, case, e.success, e.first_s, e.reached_s, angle_deg, e.refused))
         return results

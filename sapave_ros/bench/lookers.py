@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from sapave_ros import g1
+from sapave_ros.bench.targets import Target
 from sapave_ros.learning import labels
+from sapave_ros.policy.manifest import Manifest
 from sapave_ros.policy.onnx_policy import OnnxPolicy
 from sapave_ros.policy.session import PolicySession, SessionParameters
 from sapave_ros.sim.world import World
@@ -34,7 +36,10 @@ def _chunk(observation: Observation, increments: Floats) -> ActionChunk:
 
 
 class Model:
-    """The exported model, as the inference node runs it."""
+    """The exported model, as the inference node runs it. Raises ManifestError (a ValueError) on a model that
+    does not fit, ValueError where it was not trained to move the head."""
+
+    sees = True
 
     def __init__(self, path: Path, parameters: SessionParameters | None = None) -> None:
         self._policy = OnnxPolicy(path)
@@ -42,7 +47,12 @@ class Model:
         if "head" not in self._policy.manifest.trained_heads:
             raise ValueError(f"model: {path} has no trained head for the neck")
 
-    def start(self, world: World, target: str) -> None:
+    @property
+    def manifest(self) -> Manifest:
+        """What it was made for."""
+        return self._policy.manifest
+
+    def start(self, world: World, target: Target) -> None:
         self._session.reset()
 
     def look(self, observation: Observation) -> ActionChunk | None:
@@ -52,7 +62,9 @@ class Model:
 class Still:
     """Never moves: succeeds where the target is centred from the start."""
 
-    def start(self, world: World, target: str) -> None:
+    sees = False
+
+    def start(self, world: World, target: Target) -> None:
         pass
 
     def look(self, observation: Observation) -> ActionChunk | None:
@@ -62,10 +74,12 @@ class Still:
 class Random:
     """Wanders: a new direction every second, mirrored at the limits."""
 
+    sees = False
+
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
 
-    def start(self, world: World, target: str) -> None:
+    def start(self, world: World, target: Target) -> None:
         scene = world.scene
         self._random = np.random.default_rng([self._seed, 0 if scene is None else scene.seed])
         self._turn_s = -np.inf
@@ -87,7 +101,9 @@ class Random:
 class Sweep:
     """A fixed scan, row by row from side to side, whatever it sees."""
 
-    def start(self, world: World, target: str) -> None:
+    sees = False
+
+    def start(self, world: World, target: Target) -> None:
         edge = g1.HEAD.upper[0] - 0.02
         self._corners = [np.array([side * edge, row]) for row in SWEEP_ROWS_RAD for side in (1, -1)]
         self._corners[2:4] = self._corners[3:1:-1]  # the second row runs back
@@ -105,8 +121,10 @@ class Sweep:
 class Oracle:
     """Knows where the target is: how fast the road itself allows."""
 
-    def start(self, world: World, target: str) -> None:
-        self._goal = world.head_pose_towards(target)
+    sees = False
+
+    def start(self, world: World, target: Target) -> None:
+        self._goal = target.goal(world)
 
     def look(self, observation: Observation) -> ActionChunk | None:
         return _chunk(observation, labels.look_chunk(_head(observation), self._goal, STEPS, DT_S))

@@ -17,6 +17,7 @@ from sapave_ros.bench.criteria import LookCriterion
 from sapave_ros.bench.lockstep import HeadLoop, Looker, LoopTiming
 from sapave_ros.bench.look import choose
 from sapave_ros.bench.lookers import Model
+from sapave_ros.bench.targets import NamedItem, Target
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.learning import data
 from sapave_ros.learning.model import CONFIGS
@@ -40,9 +41,13 @@ class Watched:
         self._looker, self._teacher, self._recorder, self._random = looker, teacher, recorder, random
         self._target, self._count = "", 0
 
-    def start(self, world: World, target: str) -> None:
+    @property
+    def sees(self) -> bool:
+        return self._looker.sees
+
+    def start(self, world: World, target: Target) -> None:
         self._looker.start(world, target)
-        self._target, self._count = target, 0
+        self._target, self._count = target.name, 0
 
     def look(self, observation: Observation) -> ActionChunk | None:
         if self._count % EVERY == 0:
@@ -72,7 +77,7 @@ def make_shard(teacher: Teacher, looker: Looker, path: Path, index: int, config_
             continue
         teacher.load(random_scene(number))
         text = data.ask(random, teacher.scene, case.target)
-        successes += loop.run(watched, text, case.target, LookCriterion()).success
+        successes += loop.run(watched, text, NamedItem(case.target), LookCriterion()).success
     recorder.write(path)
     return successes
 

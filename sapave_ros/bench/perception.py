@@ -1,0 +1,159 @@
+"""`sapave bench perception`: semantic active perception, closed loop in lockstep, on three splits.
+
+Rooms, requests and start poses as in `perception_cases`; the model is scored beside policies that do not see (`still`,
+`sweep`, `random`) and one that knows (`oracle`). `--swap` asks whether the words are used, `--perturb` whether depth,
+intrinsics and the camera's pose are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sapave_ros.bench import lookers, perception_plots
+from sapave_ros.bench.lockstep import LoopTiming
+from sapave_ros.bench.perception_cases import CELLS, SPLITS
+from sapave_ros.bench.perception_play import BASELINES, Perturbed, Result, Row, Settings, Task, play
+from sapave_ros.bench.perception_report import (
+    changed,
+    episode,
+    exchanged,
+    print_perturb,
+    print_scores,
+    print_swap,
+    print_unknown,
+    some,
+    summary,
+    unknown,
+)
+from sapave_ros.cli import json_argument
+from sapave_ros.learning.language import MAX_WORDS, vocabulary
+from sapave_ros.policy.manifest import SHIPPED
+from sapave_ros.policy.tokenizer import Tokenizer
+from sapave_ros.share import share_path
+
+MODEL = "model"
+CASES, QUICK = 540, len(CELLS)
+"""Cases of a split: each cell twenty times, or once."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `sapave bench perception`."""
+    parser.add_argument("--cases", type=int, help=f"of each split (default: {CASES}); at least {len(CELLS)}")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} cases of each split")
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS))
+    choices = (MODEL, *BASELINES)
+    parser.add_argument("--policies", nargs="+", choices=choices, default=list(choices))
+    parser.add_argument("--model", type=Path, help="ONNX model (default: the one that ships with the package)")
+    parser.add_argument(
+        "--models", nargs="+", default=[], metavar="NAME=PATH", help="further models, such as ablations"
+    )
+    parser.add_argument("--chunking", choices=("plain", "rtc"), default="plain")
+    parser.add_argument("--delay", type=float, default=LoopTiming.inference_delay_s, help="exposure to chunk [s]")
+    parser.add_argument("--swap", action="store_true", help="also: two requests from one start, and none at all")
+    parser.add_argument(
+        "--perturb", action="store_true", help="also: cameras mounted otherwise, with and without geometry"
+    )
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="also draw; episodes then go on for the thresholds")
+    parser.add_argument(
+        "--unknown-words", action="store_true", help="score models that were not trained with these words"
+    )
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plays and prints. Exit code 0: it measures, it does not judge."""
+    cases = args.cases if args.cases is not None else QUICK if args.quick else CASES
+    if cases < len(CELLS):
+        raise ValueError(f"--cases {cases}; expected at least {len(CELLS)}: each kind of request in each visibility")
+    if args.workers < 1:
+        raise ValueError(f"--workers {args.workers}; expected at least 1")
+    splits = list(dict.fromkeys(args.splits))
+    models = named_models(args.policies, args.model, args.models)
+    tokenizers = {name: fit(name, path, args.unknown_words) for name, path in models.items()}
+    baselines = tuple(p for p in BASELINES if p in args.policies)
+    timing = LoopTiming(inference_delay_s=args.delay)
+    settings = Settings(models, baselines, args.chunking, timing, thresholds=args.plots is not None)
+    rows = play(settings, tasks(splits, cases, args.swap, args.perturb), min(args.workers, cases))
+
+    results = [r for r in rows if isinstance(r, Result)]
+    report = summary(results, splits, settings, cases)
+    report["unknown_words"] = unknown(results, tokenizers, splits)
+    print_scores(report, splits)
+    print_unknown(report["unknown_words"])
+    if args.swap:
+        report["swap"], report["empty"] = exchanged(rows, splits)
+        print_swap(report)
+    if args.perturb:
+        report["perturb"] = changed(rows)
+        print_perturb(report["perturb"])
+    if args.plots:
+        args.plots.mkdir(parents=True, exist_ok=True)
+        report["sensitivity"] = _plot(args.plots, rows, results, splits, settings)
+    report["episodes"] = [episode(r) for r in results]
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1))
+    return 0
+
+
+def tasks(splits: Sequence[str], cases: int, swap: bool, perturb: bool) -> list[Task]:
+    """What to play: for each split, pairs and silent starts a fifth as many as cases, at least one for each cell; other
+    cameras a tenth, in the first split alone."""
+    few = max(cases // 5, len(CELLS))
+    all_of = [Task("score", s, i) for s in splits for i in range(cases)]
+    if swap:
+        all_of += [Task(what, s, i) for what in ("swap", "empty") for s in splits for i in range(few)]
+    if perturb:
+        all_of += [Task("perturb", splits[0], i) for i in range(max(cases // 10, 9))]
+    return all_of
+
+
+def named_models(policies: Sequence[str], model: Path | None, further: Sequence[str]) -> dict[str, Path]:
+    """Name to file. Raises ValueError on a name that is taken or an argument that is not NAME=PATH."""
+    models = {MODEL: model or share_path(SHIPPED)} if MODEL in policies else {}
+    for text in further:
+        name, separator, path = text.partition("=")
+        if not (name and separator and path):
+            raise ValueError(f"--models {text!r}; expected NAME=PATH, such as without_depth=out/ablation.onnx")
+        if name in models or name in BASELINES or name == MODEL:
+            raise ValueError(f"--models {text!r}; {name} is the name of another policy")
+        models[name] = Path(path)
+    return models
+
+
+def fit(name: str, path: Path, unknown_words: bool) -> Tokenizer:
+    """Looks whether a model can be scored, and returns how it reads. Raises ManifestError (a ValueError) on a file that
+    is none, ValueError where it does not move the head or was not trained with the words of the requests."""
+    manifest = lookers.Model(path).manifest
+    missing = sorted(set(vocabulary()) - set(manifest.vocabulary))
+    if not unknown_words and missing:
+        raise ValueError(
+            f"{name}: {path} was trained without {len(missing)} of {len(vocabulary())} words of the requests "
+            f"({some(missing)}); --unknown-words scores it all the same"
+        )
+    if not unknown_words and manifest.max_words < MAX_WORDS:
+        raise ValueError(
+            f"{name}: {path} reads {manifest.max_words} words, requests have up to {MAX_WORDS}; "
+            "--unknown-words scores it all the same"
+        )
+    return Tokenizer(manifest.vocabulary, manifest.max_words)
+
+
+def _plot(
+    folder: Path, rows: Sequence[Row], results: Sequence[Result], splits: Sequence[str], settings: Settings
+) -> dict[str, Any]:
+    main = [p for p in (*settings.models, *settings.baselines) if p in settings.models] or list(settings.policies)[:1]
+    for policy in main:
+        perception_plots.kinds(folder / f"kinds_{policy}.png", results, splits, policy)
+    shown = [*main, *(p for p in ("oracle", "sweep") if p in settings.baselines and p not in main)]
+    drawn = perception_plots.thresholds(folder / "thresholds.png", results, splits, shown)
+    changed_cameras = [r for r in rows if isinstance(r, Perturbed)]
+    for policy in settings.models if changed_cameras else ():
+        perception_plots.cameras(folder / f"cameras_{policy}.png", changed_cameras, policy)
+    print(f"plots in {folder}")
+    return drawn
