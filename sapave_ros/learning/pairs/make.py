@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -112,9 +113,7 @@ def ray_cluster(address: str, ray: Any = None) -> Crew:
     """
 
     def crew(tasks: Sequence[Task]) -> Generator[Done, None, None]:
-        module = ray
-        if module is None:
-            import ray as module  # only here: nobody else needs it
+        module: Any = importlib.import_module("ray") if ray is None else ray  # only here: nobody else needs it
         variables = {**_ENVIRONMENT, "MUJOCO_GL": os.environ.get("MUJOCO_GL", "egl")}
         module.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False)
         try:
