@@ -19,6 +19,7 @@ from pathlib import Path
 from sapave_ros.claims import ClaimedError, claim_run
 from sapave_ros.graph import READY
 from sapave_ros.plan import Options, Start, environment, plan
+from sapave_ros.shared_memory import clear_left_behind
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0  # the arms' release takes 2 s; the rest is slack for a busy machine
@@ -76,6 +77,7 @@ class Bringup:
         stop: ends the waiting early. Raises BringupError; what was started by then is stopped again.
         """
         self._claim()
+        clear_left_behind()
         env = os.environ | environment(self.options)
         try:
             for item in plan(self.options):

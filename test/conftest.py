@@ -8,8 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from sapave_ros.shared_memory import clear_left_behind
+
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+
+def pytest_sessionstart() -> None:
+    """Earlier tests kill processes; what these left in shared memory must not reach the next ones."""
+    clear_left_behind()
 
 
 def _claim(first: int, last: int) -> Iterator[int]:
