@@ -179,7 +179,7 @@ def print_perturb(of: dict[str, list[dict[str, Any]]]) -> None:
         print(f"\n{policy + ', geometry':24} " + " ".join(f"{t:>24}" for t in told))
         for change, level in dict.fromkeys((c["change"], c["level"]) for c in cells):
             own = {c["knowledge"]: c for c in cells if (c["change"], c["level"]) == (change, level)}
-            title = "as drawn" if change == "nothing" else f"{change} {level:+g}"
+            title = "as drawn" if change == "nothing" else f"{change} {level:g}"
             print(f"  {title:22} " + " ".join(f"{_percent(own.get(t)):>24}" for t in told))
 
 
