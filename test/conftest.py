@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,20 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 def pytest_sessionstart() -> None:
     """Earlier tests kill processes; what these left in shared memory must not reach the next ones."""
     clear_left_behind()
+
+
+def participants() -> int:
+    """ROS participants of this process, told by the event threads of Fast DDS."""
+    names = ((task / "comm") for task in Path("/proc/self/task").iterdir())
+    return sum(name.read_text().startswith("dds.ev.") for name in names)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nobody_stays() -> Iterator[None]:
+    """A participant that outlives its module says its latched instruction to the graphs of those behind it."""
+    before = participants()
+    yield
+    assert participants() == before
 
 
 def _claim(first: int, last: int) -> Iterator[int]:

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from conftest import participants
+from std_msgs.msg import String
 
 from sapave_ros import graph
 from sapave_ros.nodes import operator as module
+from sapave_ros.nodes import ros
 from sapave_ros.nodes.operator import Operator, OperatorError, session
 
 
@@ -72,3 +75,17 @@ def test_a_refusal_is_one(operator) -> None:
     Server(operator, [None])
     with pytest.raises(OperatorError, match="no answer"):
         operator.call(graph.HEAD_HOME_SERVICE, 0.3)
+
+
+def test_a_session_that_has_ended_says_nothing_any_more(ros_domain) -> None:
+    """An instruction is latched: who leaves must leave the graph, or the next graph obeys somebody who has gone."""
+    for _ in range(2):
+        with session() as operator:
+            operator._instruction.publish(String(data="look at the red mug"))
+            operator.wait(lambda: False, 0.2)
+        assert participants() == 0
+    heard = []
+    with session() as operator:
+        ros.subscribe(operator, graph.stream(graph.INSTRUCTION), lambda msg: heard.append(msg.data))
+        operator.wait(lambda: bool(heard), 1.0)
+    assert not heard

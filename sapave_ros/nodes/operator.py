@@ -49,6 +49,12 @@ class Operator(Node):
         permit = ros.permit_from_msg(msg, time.monotonic())
         self.state, self.reason = permit.state, permit.reason
 
+    def close(self) -> None:
+        """Leaves the graph. What the executor still holds would live on in it: a latched instruction, for one."""
+        self._spinner.remove_node(self)
+        self._spinner.shutdown()
+        self.destroy_node()
+
     def wait(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Spins until `done` or until the time is over; says which."""
         deadline_s = time.monotonic() + timeout_s
@@ -154,5 +160,5 @@ class session:
         return self._operator
 
     def __exit__(self, *_: object) -> None:
-        self._operator.destroy_node()
+        self._operator.close()
         rclpy.try_shutdown()

@@ -366,7 +366,7 @@ def run(name: str, make_node: Callable[[], Any], argv: list[str] | None = None, 
     if control:  # before any thread is started: threads inherit it
         scheduling.realtime()
     rclpy.init(args=argv if argv is not None else sys.argv, signal_handler_options=SignalHandlerOptions.NO)
-    node = None
+    node = executor = None
     try:
         try:
             node = make_node()
@@ -385,6 +385,8 @@ def run(name: str, make_node: Callable[[], Any], argv: list[str] | None = None, 
                 return 1
         return 0
     finally:
+        if executor is not None:  # what it still holds would stay in the graph after its context
+            executor.shutdown()
         if node is not None:
             node.close()
             node.destroy_node()
