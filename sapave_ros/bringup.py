@@ -78,10 +78,9 @@ class Bringup:
         """
         self._claim()
         clear_left_behind()
-        env = os.environ | environment(self.options)
         try:
             for item in plan(self.options):
-                running = self._spawn(item, env)
+                running = self._spawn(item, os.environ | environment(self.options, item.name))
                 self._running.append(running)
                 if not item.ros:  # the robot must be there before those who talk to it
                     self._wait_ready(running, stop)

@@ -76,6 +76,8 @@ class Process:
 READY = "ready"
 """Every process prints one line `NAME: ready` on stdout when its inputs and outputs are open."""
 
+IMAGE = "sensor_msgs/Image"
+
 COLOR = "/camera/color/image_raw"
 DEPTH = "/camera/aligned_depth_to_color/image_raw"
 CAMERA_INFO = "/camera/color/camera_info"
@@ -114,9 +116,9 @@ TELEOP_HZ = 50.0
 HEALTH_HZ = 10.0
 
 STREAMS: tuple[Stream, ...] = (
-    Stream(COLOR, "sensor_msgs/Image", ("camera",), ("inference",), Qos.SENSOR, CAMERA_HZ, 0.3,
+    Stream(COLOR, IMAGE, ("camera",), ("inference",), Qos.SENSOR, CAMERA_HZ, 0.3,
            "rgb8, stamped at exposure"),
-    Stream(DEPTH, "sensor_msgs/Image", ("camera",), ("inference",), Qos.SENSOR, CAMERA_HZ, 0.3,
+    Stream(DEPTH, IMAGE, ("camera",), ("inference",), Qos.SENSOR, CAMERA_HZ, 0.3,
            "16UC1 in mm on the colour image, same stamp; 0 = no depth"),
     Stream(CAMERA_INFO, "sensor_msgs/CameraInfo", ("camera",), ("inference", "watchdog"), Qos.SENSOR, CAMERA_HZ, 0.5,
            "intrinsics, same stamp; its age is the age of the camera"),
@@ -149,7 +151,7 @@ STREAMS: tuple[Stream, ...] = (
            PERMIT_HZ, PERMIT_STALE_AFTER_S, "state, reason, what each controller may do, and whose chunks it follows"),
     Stream(ESTOP, "std_msgs/Bool", ("*",), ("watchdog",), Qos.LATCHED, None, None,
            "true stops everything until a reset"),
-    Stream(GROUNDING, "sensor_msgs/Image", ("inference",), ("*",), Qos.SENSOR, INFERENCE_HZ, None,
+    Stream(GROUNDING, IMAGE, ("inference",), ("*",), Qos.SENSOR, INFERENCE_HZ, None,
            "mono8, where in the picture the policy sees what it was told; same stamp as its picture"),
     Stream(DIAGNOSTICS, "diagnostic_msgs/DiagnosticArray",
            ("watchdog", "inference", "head", "arm", "camera", "teleop"), ("*",), Qos.EVENT, 1.0, None,
@@ -191,6 +193,11 @@ def process(name: str) -> Process:
         if p.name == name:
             return p
     raise KeyError(f"no process {name!r}; there are {', '.join(p.name for p in PROCESSES)}")
+
+
+def process_has_pictures(name: str) -> bool:
+    """Whether the process of that name sends or takes pictures."""
+    return any(s.type == IMAGE and name in (*s.publishers, *s.subscribers) for s in STREAMS)
 
 
 def stream(topic: str) -> Stream:

@@ -71,6 +71,7 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
     robot_name = ""
     for start in plan(options):
         if start.ros:
+            own = environment(options, start.name)
             typed = {name: yaml.safe_load(value) for name, value in start.parameters.items()}
             parameters = [*files, *([typed] if typed else [])]
             nodes.append(
@@ -80,6 +81,7 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
                     name=start.name,
                     parameters=parameters,
                     output="screen",
+                    additional_env={n: v for n, v in own.items() if n not in os.environ},
                 )
             )
         else:

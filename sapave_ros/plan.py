@@ -87,12 +87,17 @@ class Start:
     parameters: Mapping[str, str]
 
 
-def environment(options: Options) -> dict[str, str]:
-    """What every process of the graph finds in its environment, in addition to the caller's."""
+def environment(options: Options, name: str = "") -> dict[str, str]:
+    """What the process of that name finds in its environment, in addition to the caller's; without a name, any other.
+
+    Shared memory is for those who hand pictures on, and only they: a process that is stopped or killed can hold up all
+    who share memory with it, and the watchdog and the controllers shall feel nothing of it.
+    """
+    profile = "fastdds_pictures.xml" if graph.process_has_pictures(name) else "fastdds.xml"
     env = {
         "ROS_DOMAIN_ID": str(options.ros_domain),
         "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
-        "FASTRTPS_DEFAULT_PROFILES_FILE": str(share_path("config/fastdds.xml")),
+        "FASTRTPS_DEFAULT_PROFILES_FILE": str(share_path(f"config/{profile}")),
         "PYTHONUNBUFFERED": "1",
         # One numeric thread a process: the libraries' default of one a core fights the control loops for them.
         "OMP_NUM_THREADS": "1",

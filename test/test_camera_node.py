@@ -56,7 +56,7 @@ class Writer:
 def environment(monkeypatch, ros_domain) -> int:
     """ROS on a domain of its own, with the transport profile where the package ships one: as bringup starts it."""
     try:
-        monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds.xml")))
+        monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds_pictures.xml")))
     except FileNotFoundError:
         monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
     return ros_domain

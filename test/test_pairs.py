@@ -25,6 +25,7 @@ from sapave_ros.learning.pairs.source import Rooms
 from sapave_ros.learning.pairs.splits import ROOMS_PER_SHARD, SEEDS, SHARDS, SPLITS, split_of
 from sapave_ros.learning.pairs.store import ShardError, ShardName
 from sapave_ros.policy.preprocess import reduce_depth, reduce_rgb
+from sapave_ros.policy.tokenizer import Tokenizer
 from sapave_ros.sim.objects import VARIANTS
 
 poses = st.tuples(
@@ -438,7 +439,6 @@ def test_batches_are_those_that_training_takes(folder):
     from sapave_ros.learning.data import Field
     from sapave_ros.learning.language import vocabulary
     from sapave_ros.learning.pairs.read import PairDataset
-    from sapave_ros.policy.tokenizer import Tokenizer
 
     mapped, memory = PairDataset([folder], check=True), PairDataset([folder], mapped=False)
     assert len(mapped.texts) == 100
@@ -452,6 +452,28 @@ def test_batches_are_those_that_training_takes(folder):
     at = mapped[Field.SCENE][mapped[Field.IMAGE]]
     assert {split_of(int(s)) for s in at} == {"train"}
     np.testing.assert_allclose(mapped[Field.JOINTS][mapped[Field.IMAGE]][:, :2], mapped.rows["head"], atol=1e-5)
+
+
+def test_things_are_named_where_their_own_box_is(folder):
+    """What else an instruction fits is covered too, but may have another colour: it gets no name."""
+    pytest.importorskip("torch")
+    from sapave_ros.learning import language
+    from sapave_ros.learning.data import Field
+    from sapave_ros.learning.pairs.read import PairDataset
+    from sapave_ros.learning.training.batches import Batches
+
+    data = PairDataset([folder])
+    things, box = data.things, data.rows["box"].reshape(-1, 4)
+    assert not things.inside[box[:, 0] < 0].any() and things.inside[box[:, 0] >= 0].any(axis=(1, 2)).all()
+    alone = (data.rows["kind"] == "name") & (box[:, 0] >= 0)
+    covered = data[Field.COVERAGE][alone] > 0
+    assert (covered & things.inside[alone]).any(axis=(1, 2)).all()
+    for pair, (colour, caption) in enumerate(zip(data.rows["target_colour"], things.captions, strict=True)):
+        assert (str(colour) in caption.split()) == (things.kind[pair] >= 0 and things.colour[pair] >= 0)
+        assert set(caption.split()) <= set(language.vocabulary())
+    batch = Batches(data, Tokenizer(language.vocabulary(), 20), 10, 0, mirror=False, per_picture=5)(0)
+    assert (batch["item_coverage"][:, 0] <= batch["coverage"]).all()
+    assert batch["captions"].shape == (10, 1, 20) and batch["item_kind"].shape == (10, 1)
 
 
 def test_filters_choose_pairs(folder):

@@ -33,7 +33,7 @@ def start_anew(road: Road, name: str) -> None:
     """A node that was killed, as a person would start it again."""
     options = road.bringup.options
     start = next(s for s in plan(options) if s.name == name)
-    _ANEW.append(subprocess.Popen(start.argv, env={**os.environ, **environment(options)}))
+    _ANEW.append(subprocess.Popen(start.argv, env={**os.environ, **environment(options, name)}))
 
 
 @pytest.fixture(scope="module")

@@ -380,7 +380,7 @@ def test_pairs_that_share_a_picture_are_seen_as_if_each_had_its_own(folder):
     given = train.lessons([folder], CONFIGS["debug"].image_size)
     source, _ = given.batches("ground", 20, 8, 0)
     shared = source(3)
-    assert len(shared["rgb"]) == 4
+    assert len(shared["rgb"]) == 8 // train.PER_PICTURE
     apart = shared | {"rgb": shared["rgb"][shared["picture"]]}
     del apart["picture"]
     results = []

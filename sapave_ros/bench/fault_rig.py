@@ -177,12 +177,12 @@ class Rig:
 
     # ---- up to the fault and back ----
 
-    def arm(self) -> None:
-        """From STANDBY to ACTIVE, with the arms taken and the neck held."""
+    def arm(self, take: bool = True) -> None:
+        """From STANDBY or HOLD to ACTIVE; take: with the arms taken and the neck held, which a shadow does not do."""
 
         def taken() -> bool:
             newest = self._newest()
-            return bool(newest.weight[0] == 1.0 and newest.neck_torque[0].all())
+            return not take or bool(newest.weight[0] == 1.0 and newest.neck_torque[0].all())
 
         deadline_s = time.monotonic() + PATIENCE_S
         while not (self.state == "ACTIVE" and taken()):
@@ -193,7 +193,7 @@ class Rig:
                 except OperatorError as error:  # rates are judged over a while, and the graph has just begun
                     refused = str(error)
             if time.monotonic() > deadline_s:
-                raise RigError(f"not ACTIVE with the arms and the neck within {PATIENCE_S:g} s; {refused}")
+                raise RigError(f"not ACTIVE{' with the arms and the neck' * take} within {PATIENCE_S:g} s; {refused}")
             self.spin(0.1)
 
     def head_at(self) -> Floats:

@@ -81,8 +81,7 @@ def count(options: Options, operator: Operator, rig: Rig, seconds: float) -> Cou
     """Runs the graph of these options, brings it into ACTIVE and tells it to move. RigError where it does not start."""
     rig.start()
     try:
-        operator.arm(PATIENCE_S)
-        rig.until(lambda: rig.state == "ACTIVE", "ACTIVE")
+        rig.arm(take=False)
         rig.instruct()
         commands = _Commands(operator)
         rig.player.begin(rig.head_at(), head=False)
@@ -91,7 +90,7 @@ def count(options: Options, operator: Operator, rig: Rig, seconds: float) -> Cou
             commands.farthest_rad < MOVED_RAD and time.monotonic() < begun_s + seconds + PATIENCE_S
         ):
             if rig.state != "ACTIVE":  # a busy machine made it hold
-                operator.arm(PATIENCE_S)
+                rig.arm(take=False)
             rig.spin(1.0)
             rig.instruct()
         motors = rig.motors()

@@ -57,12 +57,32 @@ class Field(str, Enum):
 _PER_PICTURE = (Field.RGB, Field.DEPTH, Field.INTRINSICS, Field.POSE, Field.JOINTS, Field.SCENE)
 
 
+@dataclass(frozen=True)
+class Things:
+    """The thing that each pair is about, as far as the picture shows it.
+
+    kind, colour, size: (p,) int64, number of the class, -1 for unknown. captions: a description each, empty for none.
+    inside: (p, h / 8, w / 8) bool, the patches that the thing's own box touches; what an instruction fits besides is
+    covered too, but has no names here.
+    """
+
+    kind: NDArray
+    colour: NDArray
+    size: NDArray
+    captions: list[str]
+    inside: NDArray
+
+
 class Dataset(dict[Field, NDArray]):
-    """Arrays by `Field`; texts as a list."""
+    """Arrays by `Field`; texts as a list; and what is known of the things, if anything."""
 
     @property
     def texts(self) -> list[str]:
         return [str(t) for t in self[Field.TEXT]]
+
+    @property
+    def things(self) -> Things | None:
+        return None
 
 
 @dataclass

@@ -21,7 +21,7 @@ FREE_DOMAIN = 42
 class EnvironmentFacts:
     """Of the shell that asks: variables (empty where not set) and kernel limits for UDP [bytes].
 
-    profile: fastdds.xml of the package. receive_bytes, send_bytes: buffers that it asks for.
+    profile: fastdds_pictures.xml of the package. receive_bytes, send_bytes: buffers that it asks for.
     """
 
     distro: str = ""
@@ -131,10 +131,10 @@ def profile(settings: Settings, facts: GraphFacts) -> Outcome:
     found = f"shared-memory segment of {facts.segment_bytes / 2**20:.1f} MB"
     if facts.segment_bytes < facts.profile_bytes:
         return wrong(
-            f"{found}; config/fastdds.xml asks for {facts.profile_bytes / 2**20:.0f} MB: pictures get lost",
+            f"{found}; config/fastdds_pictures.xml asks for {facts.profile_bytes / 2**20:.0f} MB: pictures get lost",
             "df -h /dev/shm; unset FASTDDS_DEFAULT_PROFILES_FILE FASTDDS_BUILTIN_TRANSPORTS",
         )
-    return ok(f"{found}, as config/fastdds.xml asks")
+    return ok(f"{found}, as config/fastdds_pictures.xml asks")
 
 
 def shell_profile(settings: Settings, facts: EnvironmentFacts) -> Outcome:

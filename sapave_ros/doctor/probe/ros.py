@@ -27,7 +27,7 @@ OPERATOR = "operator"
 
 def _asked(tag: str) -> int:
     """Largest value of that element in the package's Fast DDS profile, 0 without one."""
-    found = ElementTree.parse(share_path("config/fastdds.xml")).iter()
+    found = ElementTree.parse(share_path("config/fastdds_pictures.xml")).iter()
     return max((int(e.text or 0) for e in found if e.tag.rpartition("}")[2] == tag), default=0)
 
 
@@ -49,7 +49,7 @@ def environment(settings: Settings) -> EnvironmentFacts:
         profiles=os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE", ""),
         discovery=os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", ""),
         localhost_only=os.environ.get("ROS_LOCALHOST_ONLY", ""),
-        profile=str(share_path("config/fastdds.xml")),
+        profile=str(share_path("config/fastdds_pictures.xml")),
         receive_bytes=_asked("receiveBufferSize"),
         send_bytes=_asked("sendBufferSize"),
         rmem_max=_kernel("rmem_max"),

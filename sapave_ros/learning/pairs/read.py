@@ -10,15 +10,17 @@ import contextlib
 import json
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sapave_ros.learning.data import Dataset, Field
+from sapave_ros.learning.data import Dataset, Field, Things
+from sapave_ros.learning.language.lexicon import default
 from sapave_ros.learning.pairs import store
-from sapave_ros.learning.pairs.camera import GRID, PICTURE_SIZE
+from sapave_ros.learning.pairs.camera import GRID, PATCH, PICTURE_SIZE
 from sapave_ros.learning.pairs.generate import chunks, revealed
 from sapave_ros.learning.pairs.labels import STEPS
 from sapave_ros.learning.pairs.store import ShardName
@@ -98,11 +100,36 @@ class PairDataset(Dataset):
     def texts(self) -> list[str]:
         return self._texts
 
+    @cached_property
+    def things(self) -> Things:
+        lexicon, rows = default(), self.rows
+        kinds, colours = list(lexicon.kinds), list(lexicon.colours)
+        numbers = {name: number for number, name in enumerate(kinds)}
+        kind = np.array([numbers.get(str(k), -1) for k in rows["target_kind"]])
+        colour = np.array([colours.index(c) if c in colours else -1 for c in map(str, rows["target_colour"])])
+        captions = []
+        for pair, (k, c) in enumerate(zip(kind, colour)):
+            nouns = lexicon.words(kinds[k]) if k >= 0 else ()
+            described = bool(nouns) and c >= 0
+            captions.append(f"a {colours[c]} {nouns[pair % len(nouns)]}" if described else "")
+        return Things(kind, colour, rows["target_size"].astype(np.int64), captions, _inside(rows["box"].reshape(-1, 4)))
+
     def batches(self, tokenizer: Any, batch: int, seed: int, mirror: bool = False) -> Any:
         """`learning.train.Batches` of these pairs."""
         from sapave_ros.learning.train import Batches
 
         return Batches(self, tokenizer, batch, seed, mirror)
+
+
+def _inside(box: NDArray) -> NDArray:
+    """Patches that boxes (n, 4) of first column, row, last column, row [px] touch: (n, h, w) bool; none for -1."""
+    first, last = box[:, :2] // PATCH, box[:, 2:] // PATCH
+    rows, columns = (np.arange(n) for n in GRID)
+    down = (rows >= first[:, 1:]) & (rows <= last[:, 1:])  # (n, h)
+    across = (columns >= first[:, :1]) & (columns <= last[:, :1])  # (n, w)
+    shown: NDArray = box[:, 0] >= 0
+    inside: NDArray = down[:, :, None] & across[:, None, :] & shown[:, None, None]
+    return inside
 
 
 def _pairs(names: Sequence[ShardName]) -> dict[str, NDArray]:

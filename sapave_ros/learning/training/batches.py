@@ -55,7 +55,9 @@ class Batches:
         self._by_picture = np.argsort(data[Field.IMAGE], kind="stable")  # pairs, those of a picture together
         self._count = np.bincount(data[Field.IMAGE], minlength=len(data[Field.RGB]))
         self._first = np.cumsum(self._count) - self._count
-        self.words = np.stack([tokenizer.encode(text) for text in data.texts])
+        self.words = _encoded(tokenizer, data.texts)
+        if data.things:
+            self.captions = _encoded(tokenizer, data.things.captions)
 
     def __call__(self, step: int) -> dict[str, Tensor]:
         d, random = self.data, np.random.default_rng([self.seed, step])
@@ -63,7 +65,11 @@ class Batches:
         shown = d[Field.IMAGE][random.integers(len(self.words), size=self.batch // self.per_picture)]
         picture = np.repeat(np.arange(len(shown)), self.per_picture)
         image = shown[picture]
-        pick = self._by_picture[self._first[image] + random.integers(self._count[image])]
+        # Different pairs of a picture, as far as it has so many.
+        nth = np.tile(np.arange(self.per_picture), len(shown)) + np.repeat(
+            random.integers(self._count[shown]), self.per_picture
+        )
+        pick = self._by_picture[self._first[image] + nth % self._count[image]]
         present = random.random((self.batch, 3)) > 0.25
         present[random.random(self.batch) < 0.5] = True
         q = d[Field.JOINTS][image].copy()
@@ -83,6 +89,11 @@ class Batches:
             "chunk": d[Field.CHUNK][pick],
             "coverage": d[Field.COVERAGE][pick].astype(np.float32) / 255,
         }
+        if things := self.data.things:
+            batch["item_coverage"] = (batch["coverage"] * things.inside[pick])[:, None]
+            for name in ("kind", "colour", "size"):
+                batch[f"item_{name}"] = getattr(things, name)[pick, None]
+            batch["captions"] = self.captions[pick][:, None]
         if self.nothing:
             nothing = random.random(self.batch) < self.nothing
             for name in ("words", "chunk", "coverage"):
@@ -92,6 +103,12 @@ class Batches:
             for name, turned in (("rgb", flip), ("coverage", flip[picture])):
                 batch[name][turned] = batch[name][turned][:, :, ::-1]
         return {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in batch.items()}
+
+
+def _encoded(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
+    """Numbers of words (n, L); no words for an empty text."""
+    known = {text: tokenizer.encode(text) for text in set(texts)}
+    return np.stack([known[text] for text in texts])
 
 
 def light(rgb: np.ndarray, random: np.random.Generator) -> np.ndarray:
