@@ -20,7 +20,7 @@ from sapave_ros.learning import labels as flow
 from sapave_ros.learning.pairs import card, make, store
 from sapave_ros.learning.pairs.camera import PATCH, PICTURE_SIZE, Device, View
 from sapave_ros.learning.pairs.generate import ShardMaker, chunks
-from sapave_ros.learning.pairs.labels import DT_S, REVEALED, STEPS, Visibility
+from sapave_ros.learning.pairs.labels import DT_S, STEPS, Visibility
 from sapave_ros.learning.pairs.source import Rooms
 from sapave_ros.learning.pairs.splits import ROOMS_PER_SHARD, SEEDS, SHARDS, SPLITS, split_of
 from sapave_ros.learning.pairs.store import ShardError, ShardName
