@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,7 @@ _HELD: list[socket.socket] = []
 
 def launch_graph(sim: bool) -> LaunchDescription:
     """All processes of the table, with or without the simulated robot, plus robot_state_publisher."""
-    defaults = {"dds_domain": int(sim), "room": DEFAULT_ROOM}
+    defaults = {"dds_domain": int(sim), "room": shlex.quote(DEFAULT_ROOM)}
     arguments = [
         DeclareLaunchArgument(name, default_value=default.format(**defaults), description=text)
         for name, (default, text) in _ARGUMENTS.items()
@@ -59,7 +60,7 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
         dds_domain=int(given["dds_domain"]),
         run_dir=Path(given["run_dir"]),
         params_file=Path(given["params_file"]) if given["params_file"] else None,
-        sim_arguments=given.get("sim_arguments", "").split(),
+        sim_arguments=shlex.split(given.get("sim_arguments", "")),
     )
     _HELD.extend(claim_run(options.ros_domain, options.dds_domain, options.run_dir))
     options.run_dir.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ from sapave_ros.learning.pairs.splits import ROOMS_PER_SHARD, SEEDS, SHARDS, SPL
 from sapave_ros.learning.pairs.store import ShardError, ShardName
 from sapave_ros.policy.preprocess import reduce_depth, reduce_rgb
 from sapave_ros.sim.objects import VARIANTS
+from sapave_ros.sim.sights import REVEALED
 
 poses = st.tuples(
     *(st.floats(low, high) for low, high in zip(g1.HEAD.lower.tolist(), g1.HEAD.upper.tolist(), strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_the_default_is_a_room_and_plain_is_the_demo_scene():
     assert live_room(PLAIN, 3, Aim(("blue vase",))).scene == demo_scene(3, ("blue", "vase"))
 
 
-@pytest.mark.parametrize("template", ("tabletop", list(TEMPLATES)[-1]))
+@pytest.mark.parametrize("template", ["tabletop", list(TEMPLATES)[-1]])
 def test_only_the_head_is_turned_away_and_what_is_aimed_at_is_out_of_view(template):
     own = make_room(template, 1)
     world = World.of(own.scene)
@@ -97,9 +98,8 @@ def test_the_simulator_stands_where_it_is_told():
     ],
 )
 def test_what_cannot_be_is_named(words, said):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=re.escape(said)):
         simulator(*words)
-    assert said in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"scene": {}}', '{"scene": 3, "landmarks": []}'])
@@ -108,10 +108,9 @@ def test_a_broken_room_is_said_to_be_one(text):
         Room.from_json(text)
 
 
-@pytest.mark.parametrize("template", ("tabletop", "drawers", "cupboard"))
+@pytest.mark.parametrize("template", ["tabletop", "chest of drawers", "cabinet"])
 def test_the_live_truth_is_what_the_benchmark_measures(template):
     """Two implementations of where the camera is: the physics' own for the simulator, the robot's for the benchmark."""
-    template = template if template in TEMPLATES else next(t for t in TEMPLATES if template[:4] in t)
     room = make_room(template, 4)
     live, lockstep = World.of(room.scene), World.of(room.scene)
     judge = Judge(lockstep)
@@ -170,7 +169,7 @@ def test_a_direction_is_about_the_optical_axis():
     assert not target.in_view(world)
 
 
-@pytest.mark.parametrize("kind", ("things", "inside or furniture", "direction", "nothing"))
+@pytest.mark.parametrize("kind", ["things", "inside or furniture", "direction", "nothing"])
 def test_the_simulator_tells_of_what_it_was_told_to(tmp_path, kind):
     plain = make_room("tabletop", 0)
     aim = {
