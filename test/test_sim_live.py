@@ -199,6 +199,6 @@ def test_the_simulator_tells_of_what_it_was_told_to(tmp_path, kind):
             assert told.in_view == target.in_view(world)
             assert told.visible_fraction == (target.visible(world) if told.in_view else 0.0)
         if target is not None:
-            assert told.in_view and told.visible_fraction == pytest.approx(truth.visible_at_best, abs=0.2)
+            assert told.in_view and told.visible_fraction <= truth.visible_at_best + 1e-9
     world.close()
     writer.close()

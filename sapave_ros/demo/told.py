@@ -31,7 +31,7 @@ class Told:
 
 def rooms_help() -> str:
     """For `--room`."""
-    return f"in what kind of room: {', '.join(ROOMS)}"
+    return f"what kind of room the robot stands in: {', '.join(ROOMS)}"
 
 
 def told(name: str, seed: int, instruction: str | None) -> Told:
