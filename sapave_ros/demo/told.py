@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sapave_ros.learning.language import head_pose, resolve
+from sapave_ros.learning.language import head_pose
+from sapave_ros.learning.language.interpreter import in_order, read
 from sapave_ros.sim.aim import Aim
 from sapave_ros.sim.live import PLAIN, ROOMS, live_room
 from sapave_ros.sim.objects import COLOURS, KINDS, shape
@@ -52,11 +53,13 @@ def told(name: str, seed: int, instruction: str | None) -> Told:
 
 
 def meaning(text: str, room: Room) -> tuple[Aim, str]:
-    """What a text asks to look at in a room, or nothing and why."""
+    """What a text asks to look at in a room, or nothing and why. Where some things are meant for certain, those about
+    which people might disagree are not right."""
     try:
-        goals = resolve(text, room)
+        reading = read(text, room)
     except ValueError as error:
         return Aim(), f"the instruction is not understood ({error})"
+    goals = in_order(reading.sure or reading.maybe)
     if not goals:
         return Aim(), "nothing in this room fits the instruction"
     way = next((goal.direction for goal in goals if goal.direction is not None), None)
