@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from sapave_ros.claims import claim_run
 from sapave_ros.graph import READY
 from sapave_ros.plan import Options, environment, plan
 from sapave_ros.share import share_path
+from sapave_ros.sim.live import DEFAULT_ROOM
 
 _ARGUMENTS = {
     "mode": ("live", "live, or shadow: everything is computed and published, and nothing is sent to the robot"),
@@ -32,7 +34,7 @@ _ARGUMENTS = {
     "params_file": ("", "YAML with parameters of the nodes, read after the package's own"),
     "dds_domain": ("{dds_domain}", "domain id of the Unitree side: 0 on a robot, 1 in simulation"),
     "run_dir": ("", "where sockets, rings and logs of this run are kept"),
-    "sim_arguments": ("", "for the simulated robot, such as '--seed 3'"),
+    "sim_arguments": ("--room {room}", "for the simulated robot, such as '--room tabletop --seed 3'"),
 }
 
 _HELD: list[socket.socket] = []
@@ -41,8 +43,9 @@ _HELD: list[socket.socket] = []
 
 def launch_graph(sim: bool) -> LaunchDescription:
     """All processes of the table, with or without the simulated robot, plus robot_state_publisher."""
+    defaults = {"dds_domain": int(sim), "room": shlex.quote(DEFAULT_ROOM)}
     arguments = [
-        DeclareLaunchArgument(name, default_value=default.format(dds_domain=int(sim)), description=text)
+        DeclareLaunchArgument(name, default_value=default.format(**defaults), description=text)
         for name, (default, text) in _ARGUMENTS.items()
         if sim or name != "sim_arguments"
     ]
@@ -57,7 +60,7 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
         dds_domain=int(given["dds_domain"]),
         run_dir=Path(given["run_dir"]),
         params_file=Path(given["params_file"]) if given["params_file"] else None,
-        sim_arguments=given.get("sim_arguments", "").split(),
+        sim_arguments=shlex.split(given.get("sim_arguments", "")),
     )
     _HELD.extend(claim_run(options.ros_domain, options.dds_domain, options.run_dir))
     options.run_dir.mkdir(parents=True, exist_ok=True)

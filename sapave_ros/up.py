@@ -7,8 +7,10 @@ from collections import defaultdict
 from pathlib import Path
 
 from sapave_ros.bringup import up
+from sapave_ros.demo.told import listing, rooms_help
 from sapave_ros.parameters import ParameterError
 from sapave_ros.plan import MODES, Options
+from sapave_ros.sim.live import DEFAULT_ROOM, live_room
 
 
 def overrides(items: list[str]) -> dict[str, dict[str, str]]:
@@ -31,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-dir", type=Path, default=Path(), help="where sockets, rings and logs are kept")
     parser.add_argument("--params-file", type=Path, help="YAML with parameters of the nodes")
     parser.add_argument("--set", action="append", default=[], metavar="NODE.PARAMETER:=VALUE", help="one parameter")
-    parser.add_argument("--seed", type=int, default=3, help="which room the simulated robot stands in")
+    parser.add_argument("--room", default=DEFAULT_ROOM, metavar="NAME", help=f"{rooms_help()} (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=3, help="which room of that kind (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,10 +47,8 @@ def run(args: argparse.Namespace) -> int:
         run_dir=args.run_dir,
         params_file=args.params_file,
         overrides=overrides(args.set),
-        sim_arguments=("--seed", str(args.seed)),
+        sim_arguments=("--room", args.room, "--seed", str(args.seed)),
     )
     if args.sim:
-        from sapave_ros.sim.scene import demo_scene
-
-        print(f"room {args.seed}: {', '.join(demo_scene(args.seed).names)}", flush=True)
+        print("\n".join(listing(live_room(args.room, args.seed))), flush=True)
     return up(options)

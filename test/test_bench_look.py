@@ -11,10 +11,10 @@ from sapave_ros import g1
 from sapave_ros.bench import look, lookers
 from sapave_ros.bench.criteria import LookCriterion, LookScore
 from sapave_ros.bench.lockstep import HeadLoop, LoopTiming
-from sapave_ros.bench.targets import NamedItem
 from sapave_ros.core.kinematics import Kinematics
-from sapave_ros.demo.command import named_object
+from sapave_ros.demo.told import named_object
 from sapave_ros.sim.scene import random_scene
+from sapave_ros.sim.targets import NamedItem
 from sapave_ros.sim.world import World
 from sapave_ros.types import Observation
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sapave_ros import g1
 from sapave_ros.bench import lookers, perception, perception_cases, perception_plots, perception_report
 from sapave_ros.bench.criteria import LookCriterion
-from sapave_ros.bench.judge import HeadPose, between_axes
+from sapave_ros.bench.judge import between_axes
 from sapave_ros.bench.lockstep import Eyes, HeadLoop, LoopTiming
 from sapave_ros.bench.perception_cases import APART_RAD, CELLS, NOT_YET_RAD, SEED, SPLITS, Case
 from sapave_ros.bench.perception_play import (
@@ -36,6 +36,7 @@ from sapave_ros.learning.language import KINDS_OF_INSTRUCTION, MAX_WORDS, Goal, 
 from sapave_ros.learning.pairs import splits
 from sapave_ros.learning.pairs.camera import NOMINAL, PICTURE_SIZE, Device
 from sapave_ros.learning.pairs.labels import Visibility
+from sapave_ros.sim.targets import HeadPose
 from sapave_ros.sim.world import World
 from sapave_ros.types import ActionChunk, Observation
 
@@ -151,7 +152,7 @@ class Deaf:
         self.seen: list[Observation] = []
 
     def start(self, world, target) -> None:
-        self._oracle.start(world, HeadPose("", self._goal, None))
+        self._oracle.start(world, HeadPose("", self._goal))
 
     def look(self, observation: Observation) -> ActionChunk | None:
         self.seen.append(observation)
@@ -191,7 +192,7 @@ def test_a_changed_camera_is_told_of_as_it_is_or_not_at_all(player, cases, knowl
 
     looker = Deaf(np.array(case.head))
     eyes = Eyes(take, judge.camera_in_torso, KNOWLEDGE[knowledge])
-    here = HeadPose("", np.array(case.head), player.cases.kinematics)
+    here = HeadPose("", np.array(case.head))
     once = replace(QUIET, hold_s=0.0)
     HeadLoop(world, player.cases.kinematics, LoopTiming(), eyes=eyes).run(
         looker, "", here, once, beyond=[replace(QUIET, hold_s=0.05)]

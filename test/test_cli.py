@@ -10,7 +10,7 @@ import types
 import pytest
 
 from sapave_ros import cli, graph
-from sapave_ros.demo.command import named_object
+from sapave_ros.demo.told import named_object
 from sapave_ros.plan import Options
 from sapave_ros.up import overrides
 

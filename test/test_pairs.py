@@ -20,13 +20,14 @@ from sapave_ros.learning import labels as flow
 from sapave_ros.learning.pairs import card, make, store
 from sapave_ros.learning.pairs.camera import PATCH, PICTURE_SIZE, Device, View
 from sapave_ros.learning.pairs.generate import ShardMaker, chunks
-from sapave_ros.learning.pairs.labels import DT_S, REVEALED, STEPS, Visibility
+from sapave_ros.learning.pairs.labels import DT_S, STEPS, Visibility
 from sapave_ros.learning.pairs.source import Rooms
 from sapave_ros.learning.pairs.splits import ROOMS_PER_SHARD, SEEDS, SHARDS, SPLITS, split_of
 from sapave_ros.learning.pairs.store import ShardError, ShardName
 from sapave_ros.policy.preprocess import reduce_depth, reduce_rgb
 from sapave_ros.policy.tokenizer import Tokenizer
 from sapave_ros.sim.objects import VARIANTS
+from sapave_ros.sim.sights import REVEALED
 
 poses = st.tuples(
     *(st.floats(low, high) for low, high in zip(g1.HEAD.lower.tolist(), g1.HEAD.upper.tolist(), strict=True))

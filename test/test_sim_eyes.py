@@ -5,8 +5,10 @@ import pytest
 
 from sapave_ros import g1
 from sapave_ros.drivers.frame_ring import FrameRingReader
+from sapave_ros.sim.aim import Aim
 from sapave_ros.sim.eyes import OBSERVER_EVERY, Eyes
 from sapave_ros.sim.motors import MotorWriter
+from sapave_ros.sim.rooms import Room
 from sapave_ros.sim.scene import demo_scene
 from sapave_ros.sim.truth import TruthReader
 from sapave_ros.sim.world import World
@@ -32,7 +34,7 @@ def seeing(tmp_path_factory):
     def tick(ros_s, late_s=0.0):
         writer.write(ros_s, ros_s, late_s, 0.98, idle, idle, idle)
 
-    with Eyes(run_dir, scene, "red mug", True, True) as eyes:
+    with Eyes(run_dir, Room.bare(scene), Aim(("red mug",)), True, True) as eyes:
         yield world, tick, eyes, run_dir
     writer.close()
     assert not list(run_dir.iterdir())

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from sapave_ros import g1, graph
 from sapave_ros.bench.criteria import LookCriterion, LookScore
-from sapave_ros.bench.targets import Target
 from sapave_ros.core.controller import ControllerConfig, JointController
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.core.observation import ObservationBuilder, ObservationParameters
 from sapave_ros.sim.mechanics import Mechanics
 from sapave_ros.sim.rendering import HEAD_CAMERA
+from sapave_ros.sim.targets import Target
 from sapave_ros.sim.world import World
 from sapave_ros.types import ActionChunk, Floats, JointState, Mode, Observation, Permit
 

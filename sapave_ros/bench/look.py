@@ -21,12 +21,12 @@ from tqdm import tqdm
 from sapave_ros.bench import lookers
 from sapave_ros.bench.criteria import LookCriterion
 from sapave_ros.bench.lockstep import HeadLoop, Looker, LoopTiming
-from sapave_ros.bench.targets import NamedItem
 from sapave_ros.cli import json_argument
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.policy.session import SessionParameters
 from sapave_ros.share import share_path
 from sapave_ros.sim.scene import random_scene
+from sapave_ros.sim.targets import NamedItem
 from sapave_ros.sim.world import World
 
 FIRST_SEED = 1_000_000

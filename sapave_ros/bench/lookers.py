@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from sapave_ros import g1
-from sapave_ros.bench.targets import Target
 from sapave_ros.learning import labels
 from sapave_ros.policy.manifest import Manifest
 from sapave_ros.policy.onnx_policy import OnnxPolicy
 from sapave_ros.policy.session import PolicySession, SessionParameters
+from sapave_ros.sim.targets import Target
 from sapave_ros.sim.world import World
 from sapave_ros.types import ActionChunk, Floats, Observation
 

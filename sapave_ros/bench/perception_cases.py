@@ -16,18 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from sapave_ros.bench.judge import AnyOf, HeadPose, Judge, between_axes
-from sapave_ros.bench.targets import Target
+from sapave_ros.bench.judge import Judge, between_axes
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.learning.language import KINDS_OF_INSTRUCTION, Goal, Request
 from sapave_ros.learning.language import head_pose as direction_pose
-from sapave_ros.learning.pairs.labels import REVEALED, Look, Sight, Thing, Visibility
+from sapave_ros.learning.pairs.labels import Look, Sight, Visibility
 from sapave_ros.learning.pairs.source import Rooms
 from sapave_ros.learning.pairs.splits import SEEDS, split_named
 from sapave_ros.learning.poses import head_pose
 from sapave_ros.sim.catalogue import CATALOGUE
 from sapave_ros.sim.rooms import Room
 from sapave_ros.sim.scene import ROOM_BLOCKS
+from sapave_ros.sim.sights import Thing
+from sapave_ros.sim.targets import HeadPose, Target, any_of, can_be_seen
 from sapave_ros.sim.world import World
 from sapave_ros.types import Floats
 
@@ -43,12 +44,6 @@ CELLS: tuple[tuple[str, Visibility], ...] = tuple((k, v) for v in VISIBILITIES f
 
 NOT_YET_RAD = math.radians(15.0)
 """Everything that fits is farther off the optical axis than this at the start: there is something to do."""
-
-SHOWN_AT_BEST = 0.6
-"""So much of an item shows from where it is best seen."""
-
-CENTRED_RAD = math.radians(8.0)
-"""The pose from which a thing is best seen has it so near to the axis: some are not within reach of the neck."""
 
 APART_RAD = math.radians(25.0)
 """Between the poses for two targets that are told apart: no pose fulfils both."""
@@ -130,11 +125,10 @@ class CaseMaker:
     def target(self, case: Case, room: Room) -> Target:
         """What a case is about, in its room, which is loaded."""
         if case.direction is not None:
-            return HeadPose(case.direction, direction_pose(case.direction), self.kinematics)
+            return HeadPose(case.direction, direction_pose(case.direction))
         judge = self.judge(case.split)
-        things = tuple(judge.thing(room, goal) for goal in case.goals)
-        best = tuple(judge.best(thing, np.array(case.head)) for thing in things)
-        return AnyOf(case.name, judge, things, best, case.goals[0].item is None)
+        things = [judge.thing(room, goal) for goal in case.goals]
+        return any_of(judge, things, [goal.item is None for goal in case.goals], np.array(case.head))
 
     def fits(self, case: Case, room: Room) -> bool:
         """Whether a case, which is loaded, is one as the camera is mounted now: far off at the start, and seen at best.
@@ -144,7 +138,7 @@ class CaseMaker:
         judge, head = self.judge(case.split), np.array(case.head)
         things = [judge.thing(room, goal) for goal in case.goals]
         return all(
-            judge.angle_rad(t, head) >= NOT_YET_RAD and _seen(judge, t, head, g.item is not None)
+            judge.angle_rad(t, head) >= NOT_YET_RAD and can_be_seen(judge, t, g.item is None, head)
             for t, g in zip(things, case.goals, strict=True)
         )
 
@@ -230,7 +224,7 @@ class CaseMaker:
         if any(s.visibility is None or s.angle_rad < NOT_YET_RAD for s in own):
             return None
         goals = tuple(
-            g for g, t in zip(request.goals, things, strict=True) if _seen(judge, t, look.head, g.item is not None)
+            g for g, t in zip(request.goals, things, strict=True) if can_be_seen(judge, t, g.item is None, look.head)
         )
         if not goals:
             return None
@@ -255,11 +249,6 @@ _Found = tuple[tuple[Goal, ...], str, Visibility, float]
 
 _PAIRS = 50_000
 """Numbers of pairs are those of cases from here on."""
-
-
-def _seen(judge: Judge, thing: Thing, head: Floats, item: bool) -> bool:
-    best = judge.best(thing, head)
-    return best.fraction >= (SHOWN_AT_BEST if item else REVEALED) and best.angle_rad <= CENTRED_RAD
 
 
 def _any(visibility: str, wanted: Visibility) -> bool:

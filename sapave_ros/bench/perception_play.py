@@ -23,14 +23,13 @@ from tqdm import tqdm
 from sapave_ros import g1
 from sapave_ros.bench import lookers
 from sapave_ros.bench.criteria import LookCriterion
-from sapave_ros.bench.judge import HeadPose
 from sapave_ros.bench.lockstep import Episode, Eyes, HeadLoop, Looker, LoopTiming, Picture
 from sapave_ros.bench.perception_cases import Case, CaseMaker, Pair
-from sapave_ros.bench.targets import Target
 from sapave_ros.core.observation import ObservationParameters
 from sapave_ros.learning.pairs.camera import NOMINAL, PICTURE_SIZE, Device
 from sapave_ros.policy.session import SessionParameters
 from sapave_ros.sim.rooms import Room
+from sapave_ros.sim.targets import HeadPose, Target
 from sapave_ros.sim.world import World
 from sapave_ros.types import Floats
 
@@ -205,7 +204,7 @@ class Player:
         case = self.cases.case(split, number)
         self._load(case)
         world = self.cases.judge(split).world
-        here = HeadPose("where it is", np.array(case.head), self.cases.kinematics)
+        here = HeadPose("where it is", np.array(case.head))
         for policy, looker in (self._models | self._reference("still")).items():
             e = self._run(world, looker, "", here, QUIET)
             yield Untold(policy, case, e.success, math.degrees(e.trace[:, 3].max()))

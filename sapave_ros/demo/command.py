@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import threading
 import time
@@ -20,11 +19,11 @@ from sapave_ros.bringup import Bringup, BringupError, install_stop_handler, remo
 from sapave_ros.cli import json_argument
 from sapave_ros.demo.film import Recording, write_plot, write_video
 from sapave_ros.demo.monitor import Monitor
+from sapave_ros.demo.told import Told, listing, rooms_help, told, where
 from sapave_ros.nodes.operator import Operator, OperatorError, session
 from sapave_ros.plan import Options
-from sapave_ros.sim.objects import COLOURS, KINDS
+from sapave_ros.sim.live import DEFAULT_ROOM
 from sapave_ros.sim.rendering import HEAD_CAMERA
-from sapave_ros.sim.scene import demo_scene
 
 LONGEST_S = 12.0
 LINGER_S = 1.0
@@ -36,8 +35,9 @@ LINE_EVERY_S = 0.5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sapave demo`."""
-    parser.add_argument("--instruction", default="look at the red mug", help="what to tell the robot")
-    parser.add_argument("--seed", type=int, default=3, help="which room")
+    parser.add_argument("--instruction", help="what to tell the robot (default: to look at a thing in the room)")
+    parser.add_argument("--room", default=DEFAULT_ROOM, metavar="NAME", help=f"{rooms_help()} (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=3, help="which room of that kind (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="where video, plot and logs go")
     parser.add_argument("--no-video", action="store_true", help="measure only; no third-person view, no video")
     parser.add_argument("--ros-domain", type=int, default=41)
@@ -45,20 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     json_argument(parser)
 
 
-def named_object(instruction: str) -> tuple[str, str] | None:
-    """The (colour, kind) that an instruction names, as far as the simulated world has such things."""
-    words = re.findall("[a-z]+", instruction.lower())
-    colour = next((w for w in words if w in COLOURS), None)
-    kind = next((w for w in words if w in KINDS), None)
-    return (colour, kind) if colour and kind else None
-
-
 def run(args: argparse.Namespace) -> int:
     """Exit code 0: found in time; 1: not found; 2: could not run; 130: stopped by Ctrl-C."""
-    target = named_object(args.instruction)
-    scene = demo_scene(args.seed, target) if target else demo_scene(args.seed)
-    arguments = ["--seed", str(args.seed), *([] if args.no_video else ["--observer"])]
-    arguments += ["--target", " ".join(target or ())]
+    case = told(args.room, args.seed, args.instruction)
+    arguments = ["--room", args.room, "--seed", str(args.seed), *([] if args.no_video else ["--observer"])]
+    arguments += case.aim.arguments() or ["--target", ""]
     run_dir = args.out.resolve() / "run"
     options = Options(
         sim=True,
@@ -69,11 +60,9 @@ def run(args: argparse.Namespace) -> int:
     )
     os.environ |= {"ROS_DOMAIN_ID": str(args.ros_domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     criterion = LookCriterion()
-    recording = Recording(args.instruction, criterion.max_angle_rad, float(HEAD_CAMERA.intrinsics[0, 0]))
+    recording = Recording(case.instruction, criterion.max_angle_rad, float(HEAD_CAMERA.intrinsics[0, 0]))
 
-    print(f"room {args.seed}: {', '.join(scene.names)}")
-    if target is None:
-        print("the instruction names no colour and kind of the simulated world, so nobody judges what happens")
+    _introduce(case)
     print("starting the simulated G1 and the graph ...", flush=True)
     stop = install_stop_handler()
     started_s = time.monotonic()
@@ -84,7 +73,9 @@ def run(args: argparse.Namespace) -> int:
             print(f"up after {time.monotonic() - started_s:.1f} s: {', '.join(bringup.pids)}", flush=True)
             with session() as operator:
                 monitor = Monitor(operator, run_dir, recording, observer=not args.no_video)
-                _play(args.instruction, operator, monitor, bringup, stop)
+                if monitor.visible_at_best < criterion.min_visible_fraction:
+                    print(f"from where it stands at most {monitor.visible_at_best:.0%} of that can be seen: too little")
+                _play(case.instruction, operator, monitor, bringup, stop)
     except (BringupError, OperatorError) as error:
         if not stop.is_set():
             print(f"sapave: error: {error}", file=sys.stderr)
@@ -93,7 +84,19 @@ def run(args: argparse.Namespace) -> int:
         print("stopped by hand")
         return 130
     remove_stop_handler()
-    return _finish(args, monitor, target)
+    return _finish(args, monitor, case)
+
+
+def _introduce(case: Told) -> None:
+    """The room, and what the instruction means in it."""
+    print("\n".join(listing(case.room)))
+    if case.why_not:
+        print(f"{case.why_not}, so nobody judges what happens")
+    elif case.aim.pose is not None:
+        yaw, pitch = np.rad2deg(case.aim.pose)
+        print(f"{case.instruction!r} means the head at yaw {yaw:+.0f}°, pitch {pitch:+.0f}°")
+    else:
+        print(f"{case.instruction!r} means {' or '.join(where(case.room, name) for name in case.aim.names)}")
 
 
 def _play(instruction: str, operator: Operator, monitor: Monitor, bringup: Bringup, stop: threading.Event) -> None:
@@ -169,9 +172,9 @@ def _line(monitor: Monitor) -> str:
     return f"{now.time_s:5.1f} s  {now.state:8} head yaw {yaw:+4.0f}° pitch {pitch:+4.0f}°  {target:32} {sees}  {road}"
 
 
-def _finish(args: argparse.Namespace, monitor: Monitor, target: tuple[str, str] | None) -> int:
+def _finish(args: argparse.Namespace, monitor: Monitor, case: Told) -> int:
     """Verdict, files, figures."""
-    score, recording = monitor.score, monitor.recording
+    score, recording, target = monitor.score, monitor.recording, case.aim.name
     if not recording.moments:
         raise RuntimeError(f"the simulated robot showed nothing; see {args.out / 'run' / 'sim.log'}")
     if target is None:
@@ -194,9 +197,10 @@ def _finish(args: argparse.Namespace, monitor: Monitor, target: tuple[str, str] 
     if args.json:
         first, last = recording.moments[0], recording.moments[-1]
         figures: dict[str, Any] = {
-            "instruction": args.instruction,
+            "instruction": case.instruction,
+            "room": args.room,
             "seed": args.seed,
-            "target": " ".join(target) if target else None,
+            "target": target,
             "success": score.success if target else None,
             "reached_s": score.reached_s,
             "start_angle_deg": None if first.angle_rad is None else float(np.rad2deg(first.angle_rad)),

@@ -49,6 +49,11 @@ class Monitor:
         ):
             ros.subscribe(operator, graph.stream(topic), callback)
 
+    @property
+    def visible_at_best(self) -> float:
+        """As `TruthReader.visible_at_best`."""
+        return self._truth.visible_at_best
+
     def begin(self) -> None:
         """The instruction has been given now."""
         self._began_s = ros.now_s(self._operator)

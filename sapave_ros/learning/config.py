@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sapave_ros import g1
+from sapave_ros.names import known
 
 PATCH = 8  # [px] side of a patch: stride of the backbone and cell of every map that training compares with
 
@@ -25,15 +25,6 @@ random subsets of the three; `all` is always trained with the three together."""
 
 TUNINGS = ("adapter", "full", "frozen")
 """What the backbone does in stage `look`: a low-rank adapter beside its fixed weights, all weights, or nothing."""
-
-
-def known(what: str, name: str, names: Iterable[str]) -> None:
-    """ValueError on a name that is not among the names."""
-    names = list(names)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"expected of {', '.join(names)}"
-        raise ValueError(f"{what}: {name!r} is not known; {hint}")
 
 
 @dataclass(frozen=True)

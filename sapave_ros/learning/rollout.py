@@ -17,13 +17,13 @@ from sapave_ros.bench.criteria import LookCriterion
 from sapave_ros.bench.lockstep import HeadLoop, Looker, LoopTiming
 from sapave_ros.bench.look import choose
 from sapave_ros.bench.lookers import Model
-from sapave_ros.bench.targets import NamedItem, Target
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.learning import data
 from sapave_ros.learning.model import CONFIGS
 from sapave_ros.learning.view import Teacher
 from sapave_ros.share import share_path
 from sapave_ros.sim.scene import random_scene
+from sapave_ros.sim.targets import NamedItem, Target
 from sapave_ros.sim.world import World
 from sapave_ros.types import ActionChunk, Observation
 

@@ -1,6 +1,6 @@
 """The stand-in robot's camera, and a spectator's: a process of its own, because pictures would hold up the physics.
 
-    python -m sapave_ros.sim.eyes --run-dir DIR --parent PID [--target NAME] [--observer] [--faults] < scene.json
+    python -m sapave_ros.sim.eyes --run-dir DIR --parent PID [--target NAME] [--observer] [--faults] < room.json
 
 Started by `sim.main`, with which it ends. It sees the world through the ring `motors`; where that stands still, so
 does the camera. Says `eyes: ready` after the first frame, and at its end how many there were.
@@ -26,11 +26,14 @@ import numpy as np
 
 from sapave_ros import g1, graph, scheduling
 from sapave_ros.drivers.frame_ring import FrameRingWriter
+from sapave_ros.sim.aim import Aim
 from sapave_ros.sim.camera_faults import CameraFaults
 from sapave_ros.sim.faults import FaultSocket
 from sapave_ros.sim.motors import MotorReader
 from sapave_ros.sim.rendering import HEAD_CAMERA, OBSERVER_CAMERA, Camera, SensorNoise
-from sapave_ros.sim.scene import Scene
+from sapave_ros.sim.rooms import Room
+from sapave_ros.sim.sights import Sights
+from sapave_ros.sim.targets import AnyOf, target_of
 from sapave_ros.sim.truth import Truth, TruthWriter
 from sapave_ros.sim.world import World
 
@@ -43,31 +46,31 @@ FRAMES_HZ = graph.CAMERA_HZ / 2
 
 PERIOD_S = 1.0 / FRAMES_HZ
 
-_LABEL_CAMERA = Camera(HEAD_CAMERA.name, 212, 120, HEAD_CAMERA.fov_vertical_rad)
 _PR_SET_PDEATHSIG = 1
 
 
 class Eyes:
     """Fills `camera`, `truth` and, if asked, `observer` in the run directory from what is in `motors` there.
 
-    target: name of the object that the truth is about. faults: whether it takes orders to break (`sim.faults`).
+    aim: what in the room the truth is about. faults: whether it takes orders to break (`sim.faults`).
     When rendering cannot keep up, frames are skipped. A context manager, which removes its files.
     """
 
-    def __init__(self, run_dir: Path, scene: Scene, target: str | None, observer: bool, faults: bool) -> None:
-        self._target = target
+    def __init__(self, run_dir: Path, room: Room, aim: Aim, observer: bool, faults: bool) -> None:
         self.frames = self.skipped = 0
         self._no_depth = np.zeros((OBSERVER_CAMERA.height, OBSERVER_CAMERA.width), np.uint16)
-        self._noise = SensorNoise(HEAD_CAMERA, scene.seed)
+        self._noise = SensorNoise(HEAD_CAMERA, room.scene.seed)
         self._faults = CameraFaults()
         self._fault_socket: FaultSocket | None = None
         self._motors, self._sequence = MotorReader(run_dir / "motors"), 0
         with contextlib.ExitStack() as closing:
-            self._world = World(scene)
+            self._world = World.of(room.scene)
             closing.callback(self._world.close)
             self._camera = _ring(run_dir / "camera", HEAD_CAMERA, closing)
             self._observer = _ring(run_dir / "observer", OBSERVER_CAMERA, closing) if observer else None
-            self._truth = TruthWriter(run_dir / "truth", target)
+            self._target = target_of(aim, room, Sights(self._world, self._world.renderer))
+            at_best = self._target.visible_at_best if isinstance(self._target, AnyOf) else 1.0
+            self._truth = TruthWriter(run_dir / "truth", aim.name, at_best)
             closing.callback(self._truth.close)
             if faults:
                 self._fault_socket = FaultSocket(run_dir, "camera", self._faults)
@@ -115,11 +118,8 @@ class Eyes:
     def _look_at_target(self) -> tuple[float, bool, float]:
         if self._target is None:
             return math.nan, False, 0.0
-        look = self._world.look_target(self._target, visibility=False)
-        if not look.in_view:
-            return look.angle_rad, False, 0.0
-        seen = self._world.look_target(self._target, camera=_LABEL_CAMERA).visible_fraction
-        return look.angle_rad, True, seen or 0.0
+        in_view = self._target.in_view(self._world)
+        return self._target.angle_rad(self._world), in_view, self._target.visible(self._world) if in_view else 0.0
 
 
 def _ring(path: Path, camera: Camera, closing: contextlib.ExitStack) -> FrameRingWriter:
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="eyes", description="The camera of the simulated Unitree G1.")
     parser.add_argument("--run-dir", type=Path, required=True)
     parser.add_argument("--parent", type=int, required=True, help="process id of the simulator")
-    parser.add_argument("--target")
+    Aim.add_arguments(parser)
     parser.add_argument("--observer", action="store_true")
     parser.add_argument("--faults", action="store_true")
     options = parser.parse_args(arguments)
@@ -145,8 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     scheduling.ahead()
     try:
-        scene = Scene.from_json(sys.stdin.read())
-        with Eyes(options.run_dir, scene, options.target, options.observer, options.faults) as eyes:
+        room = Room.from_json(sys.stdin.read())
+        with Eyes(options.run_dir, room, Aim.of(options), options.observer, options.faults) as eyes:
             eyes.run(stop)
     except (OSError, ValueError) as error:
         print(f"eyes: {error}", file=sys.stderr, flush=True)

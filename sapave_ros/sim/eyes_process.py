@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 
 from sapave_ros.graph import READY
-from sapave_ros.sim.scene import Scene
+from sapave_ros.sim.aim import Aim
+from sapave_ros.sim.rooms import Room
 
 STOP_TIMEOUT_S = 5.0
 
@@ -24,9 +25,9 @@ class EyesProcess:
     ready: set after the first frame, and when it has ended. report: what it said last, of its frames.
     """
 
-    def __init__(self, run_dir: Path, scene: Scene, target: str | None, observer: bool, faults: bool) -> None:
+    def __init__(self, run_dir: Path, room: Room, aim: Aim, observer: bool, faults: bool) -> None:
         argv = [sys.executable, "-m", "sapave_ros.sim.eyes", "--run-dir", str(run_dir), "--parent", str(os.getpid())]
-        argv += ["--target", target] if target is not None else []
+        argv += aim.arguments()
         argv += [f"--{name}" for name, on in (("observer", observer), ("faults", faults)) if on]
         self._process = subprocess.Popen(
             argv,
@@ -38,7 +39,7 @@ class EyesProcess:
         )
         self.ready, self._ended = threading.Event(), threading.Event()
         self.report = "no frames"
-        self._reader = threading.Thread(target=self._read, args=(scene.to_json(),), name="eyes")
+        self._reader = threading.Thread(target=self._read, args=(room.to_json(),), name="eyes")
         self._reader.start()
 
     def check(self) -> None:
@@ -57,18 +58,18 @@ class EyesProcess:
             self._process.wait()
         self._reader.join()
 
-    def _read(self, scene: str) -> None:
+    def _read(self, room: str) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
             with self._process.stdin as stdin:
-                stdin.write(scene)
+                stdin.write(room)
             for line in self._process.stdout:
                 if line == f"eyes: {READY}\n":
                     self.ready.set()
                 else:
                     self.report = line.strip()
-        except BrokenPipeError:  # it ended before it had read the scene
+        except BrokenPipeError:  # it ended before it had read the room
             pass
         finally:
             self._ended.set()

@@ -1,6 +1,7 @@
 """The process `sim`: a G1 in a room, in real time, behind Unitree DDS, a servo bus on a pty, and a camera.
 
-    python -m sapave_ros.sim.main --run-dir DIR --dds-domain N [--seed N | --scene FILE] [--target "red mug"] [--faults]
+    python -m sapave_ros.sim.main --run-dir DIR --dds-domain N [--room NAME] [--seed N | --scene FILE]
+        [--target "red mug"] [--faults]
 
 In DIR appear `neck` (the servo bus), `camera`, `truth` and `motors` (rings), and `observer` where asked for; they
 disappear when the process ends. Physics and DDS run at 500 Hz on the main thread, pictures in a process of their own.
@@ -20,13 +21,15 @@ from pathlib import Path
 
 from sapave_ros import graph, scheduling
 from sapave_ros.drivers.unitree_sdk import UnitreeError
+from sapave_ros.sim.aim import Aim
 from sapave_ros.sim.body import Body
 from sapave_ros.sim.eyes_process import EyesError, EyesProcess
 from sapave_ros.sim.faults import FaultSocket
+from sapave_ros.sim.live import PLAIN, ROOMS, live_room
 from sapave_ros.sim.motors import MotorWriter
-from sapave_ros.sim.objects import COLOURS, KINDS
 from sapave_ros.sim.robot_faults import RobotFaults
-from sapave_ros.sim.scene import Scene, demo_scene
+from sapave_ros.sim.rooms import Room
+from sapave_ros.sim.scene import Scene
 from sapave_ros.sim.servo_bus import ServoBus
 from sapave_ros.sim.stage import TIMESTEP_S
 from sapave_ros.sim.unitree_face import UnitreeFace
@@ -38,6 +41,10 @@ a tenth of a core more, on both sides together."""
 
 RESYNC_AFTER_S = 0.5
 """A process that was held up longer than this (suspended, debugged) does not catch up: its clock moves on."""
+
+
+_PLAIN_AIM = Aim(("red mug",))
+"""Of the plain room, and of a scene from a file, unless something else is named."""
 
 
 class Pace:
@@ -77,27 +84,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        scene, target = _scene(options)
+        room, aim = _room(options)
         options.run_dir.mkdir(parents=True, exist_ok=True)
-        _run(options, scene, target, stop)
+        _run(options, room, aim, stop)
     except (OSError, ValueError, UnitreeError, EyesError) as error:
         print(f"sim: {error}", file=sys.stderr, flush=True)
         return 1
     return 0
 
 
-def _run(options: argparse.Namespace, scene: Scene, target: str | None, stop: threading.Event) -> None:
+def _run(options: argparse.Namespace, room: Room, aim: Aim, stop: threading.Event) -> None:
     with contextlib.ExitStack() as closing:
-        world = World(scene)
+        world = World.of(room.scene)
         motors = MotorWriter(options.run_dir / "motors", world)
         closing.callback(motors.close)
         # Before this process enters the real-time class, which a child would inherit.
-        eyes = EyesProcess(options.run_dir, scene, target, options.observer, options.faults)
+        eyes = EyesProcess(options.run_dir, room, aim, options.observer, options.faults)
         closing.callback(eyes.close)
         scheduling.realtime(scheduling.ROBOT_PRIORITY)
         sys.setswitchinterval(0.0005)  # the physics must not wait 5 ms for the servo bus
         face = closing.enter_context(UnitreeFace(options.dds_domain, options.interface))
-        neck = closing.enter_context(ServoBus(options.run_dir / "neck", position_rad=scene.head))
+        neck = closing.enter_context(ServoBus(options.run_dir / "neck", position_rad=room.scene.head))
         body = Body(world, face, neck, STATE_EVERY)
         motors.write(time.monotonic(), time.time(), 0.0, 1.0, body, face, neck)  # for the first frame
         while not eyes.ready.wait(0.05):  # opening the graphics takes a second in which no tick would be in time
@@ -137,29 +144,24 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--run-dir", type=Path, required=True, help="where neck, camera and truth appear")
     parser.add_argument("--dds-domain", type=int, required=True, help="DDS domain id of the Unitree topics")
     parser.add_argument("--interface", default="lo", help="network interface of the Unitree topics")
+    parser.add_argument("--room", default=PLAIN, metavar="NAME", help=f"one of {', '.join(ROOMS)}")
     parser.add_argument("--seed", type=int, default=0, help="number of the room")
-    parser.add_argument("--scene", type=Path, help="a room from a JSON file instead")
-    parser.add_argument("--target", default="red mug", help="object that the truth is about; empty for none")
+    parser.add_argument("--scene", type=Path, help="a scene from a JSON file instead")
+    Aim.add_arguments(parser)
     parser.add_argument("--observer", action="store_true", help="render a third-person view too, at 10 Hz")
     parser.add_argument("--faults", action="store_true", help="take orders to break something (see sim/faults.py)")
     return parser.parse_args(arguments)
 
 
-def _scene(options: argparse.Namespace) -> tuple[Scene, str | None]:
-    target: str | None = options.target or None
-    if options.scene is not None:
-        scene = Scene.from_json(options.scene.read_text())
-        if target is not None and target not in scene.names:
-            raise ValueError(f"target: no {target!r} in {options.scene}; there are {', '.join(scene.names)}")
-        return scene, target
-    if target is None:
-        return demo_scene(options.seed), None
-    colour, _, kind = target.partition(" ")
-    if colour not in COLOURS or kind not in KINDS:
-        raise ValueError(
-            f"target: {target!r}, expected a colour ({', '.join(COLOURS)}) and a kind ({', '.join(KINDS)})"
-        )
-    return demo_scene(options.seed, (colour, kind)), target
+def _room(options: argparse.Namespace) -> tuple[Room, Aim]:
+    aim = Aim.of(options)
+    if options.target is None and options.room == PLAIN:
+        aim = _PLAIN_AIM
+    if options.scene is None:
+        return live_room(options.room, options.seed, aim), aim
+    room = Room.bare(Scene.from_json(options.scene.read_text()))
+    aim.check(room)
+    return room, aim
 
 
 if __name__ == "__main__":

@@ -33,6 +33,11 @@ class Camera:
     fov_vertical_rad: float
 
     @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) [px]."""
+        return self.height, self.width
+
+    @property
     def intrinsics(self) -> NDArray[np.float64]:
         """K (3, 3) in pixels; the centre of the first pixel is (0, 0), as in OpenCV and ROS."""
         f = self.height / 2 / math.tan(self.fov_vertical_rad / 2)

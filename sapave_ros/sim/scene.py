@@ -26,8 +26,12 @@ MAX_BLOCKS = 32
 ROOM_BLOCKS = 40
 """Slots that a room of `sim.rooms` may need."""
 
-# Half of the camera's view plus a margin: beyond it a thing is surely out of view.
-_OUT_OF_VIEW_YAW_RAD = 0.60 + 0.15
+OUT_OF_VIEW_YAW_RAD = 0.60 + 0.15
+"""Half of the camera's view plus a margin: beyond it a thing is surely out of view."""
+
+FARTHEST_YAW_RAD = 0.84
+"""How far to a side the head of a demo is turned at the start."""
+
 _ROOM_BLOCKS = 4  # floor and three walls come first; the rest is furniture
 
 
@@ -148,7 +152,7 @@ def demo_scene(seed: int, target: tuple[str, str] = ("red", "mug")) -> Scene:
     scene = random_scene(seed, require=target)
     random = np.random.default_rng([seed, 0xD3])
     yaw, _, _ = direction_from_eye(scene.items[0].position)
-    away = random.uniform(max(_OUT_OF_VIEW_YAW_RAD - abs(yaw), 0.1), 0.84)
+    away = random.uniform(max(OUT_OF_VIEW_YAW_RAD - abs(yaw), 0.1), FARTHEST_YAW_RAD)
     start = -math.copysign(away, yaw)
     return replace(scene, head=(float(start), float(random.uniform(0.1, 0.6))))
 

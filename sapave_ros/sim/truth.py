@@ -34,7 +34,7 @@ class Truth:
     """The world at one exposure.
 
     stamp_s: as in the frame's header. head (2,), arms (14,), hands (12,): joint positions [rad]. angle_rad,
-    in_view, visible_fraction: as in `world.LookTarget`, of the named target; NaN, False, 0 without one.
+    in_view, visible_fraction: of the target, as in `targets.Target`; NaN, False, 0 without one.
     real_time_factor: simulated over elapsed time since the start. worst_tick_s: how late the latest physics
     tick since the last record began [s].
     """
@@ -51,10 +51,12 @@ class Truth:
 
 
 class TruthWriter:
-    """The simulator's end. target: name of the object that angle and visibility are about, or None."""
+    """The simulator's end. target: name of what angle and visibility are about, or None. visible_at_best: how much of
+    it shows at most, from the pose from which it is seen best."""
 
-    def __init__(self, path: str | Path, target: str | None) -> None:
-        self._ring = RingWriter(path, _KIND, _LAYOUT, {"target": target}, _SLOTS)
+    def __init__(self, path: str | Path, target: str | None, visible_at_best: float = 1.0) -> None:
+        meta = {"target": target, "visible_at_best": visible_at_best}
+        self._ring = RingWriter(path, _KIND, _LAYOUT, meta, _SLOTS)
 
     def write(self, truth: Truth) -> None:
         self._ring.write(**vars(truth))
@@ -72,9 +74,14 @@ class TruthReader:
 
     @property
     def target(self) -> str | None:
-        """Name of the object that angle and visibility are about."""
+        """Name of what angle and visibility are about."""
         name: str | None = self._ring.meta["target"]
         return name
+
+    @property
+    def visible_at_best(self) -> float:
+        """How much of the target shows at most, 0..1: where that is little, nobody can find it."""
+        return float(self._ring.meta["visible_at_best"])
 
     def all_after(self, sequence: int) -> list[tuple[int, Truth]]:
         """Every record newer than `sequence` with its sequence, oldest first; the ring holds half a minute."""

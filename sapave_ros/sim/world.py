@@ -18,9 +18,10 @@ from sapave_ros.sim.mechanics import OWN_KD as OWN_KD
 from sapave_ros.sim.mechanics import OWN_KP as OWN_KP
 from sapave_ros.sim.mechanics import Mechanics
 from sapave_ros.sim.objects import KINDS
-from sapave_ros.sim.rendering import HEAD_CAMERA, Camera, Renderer
+from sapave_ros.sim.rendering import HEAD_CAMERA, Camera
 from sapave_ros.sim.scene import MAX_BLOCKS, ROOM_BLOCKS, Scene
 from sapave_ros.sim.stage import CAMERA, GROUP_SHOWN, GROUP_TARGET
+from sapave_ros.sim.view import FreeRenderer
 from sapave_ros.types import Floats
 
 
@@ -53,7 +54,7 @@ class World(Mechanics):
             blocks = MAX_BLOCKS if set(kinds) <= set(KINDS) else ROOM_BLOCKS
         super().__init__(kinds, blocks)
         self._scratch = mujoco.MjData(self.model)
-        self._renderer: Renderer | None = None
+        self._renderer: FreeRenderer | None = None
         self._camera_id = self.model.camera(CAMERA).id
         self.scene: Scene | None = None
         self._item_of_geom = np.full(self.model.ngeom + 1, -1, np.int16)  # the last entry serves id -1
@@ -64,6 +65,11 @@ class World(Mechanics):
             self.load(scene)
         else:
             self.reset()
+
+    @classmethod
+    def of(cls, scene: Scene) -> World:
+        """A world for that scene alone: it compiles nothing that is not in it, which makes steps and pictures cheap."""
+        return cls(scene, tuple(dict.fromkeys(item.kind for item in scene.items)), len(scene.blocks))
 
     # -- scene and state -------------------------------------------------------------------------
 
@@ -92,22 +98,29 @@ class World(Mechanics):
 
     # -- eyes ------------------------------------------------------------------------------------
 
+    @property
+    def renderer(self) -> FreeRenderer:
+        """What draws this world; opened when it is asked for first, closed with the world."""
+        if self._renderer is None:
+            self._renderer = FreeRenderer(self.model)
+        return self._renderer
+
     def render(self, camera: Camera = HEAD_CAMERA) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
         """Colour (H, W, 3) and depth (H, W) [mm], as `Renderer.rgbd`."""
-        return self._eyes().rgbd(self.data, camera)
+        return self.renderer.rgbd(self.data, camera)
 
     def picture(self, camera: Camera = HEAD_CAMERA) -> NDArray[np.uint8]:
         """Colour alone (H, W, 3): a quarter cheaper than `render`."""
-        return self._eyes().rgb(self.data, camera)
+        return self.renderer.rgb(self.data, camera)
 
     def segmentation(self, camera: Camera = HEAD_CAMERA) -> NDArray[np.int16]:
         """Index into `scene.items` of every pixel (H, W), -1 where no object is."""
-        return self._item_of_geom[self._eyes().geoms(self.data, camera)]
+        return self._item_of_geom[self.renderer.geoms(self.data, camera)]
 
     def segmentation_all(self, camera: Camera = HEAD_CAMERA) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
         """Indices into `scene.items` and into `scene.blocks` of every pixel, (H, W) each, -1 where none is; in one
         pass."""
-        geoms = self._eyes().geoms(self.data, camera)
+        geoms = self.renderer.geoms(self.data, camera)
         return self._item_of_geom[geoms], self._block_of_geom[geoms]
 
     @property
@@ -119,6 +132,18 @@ class World(Mechanics):
         pose = np.eye(4)
         pose[:3, :3] = rotation.T @ self._camera_rotation(d)
         pose[:3, 3] = rotation.T @ (d.cam_xpos[self._camera_id] - d.xpos[torso])
+        return pose
+
+    def camera_pose(self, head: Floats) -> Floats:
+        """Pose of the same frame in the world (4, 4), with the head at a position (2,) [rad] and all else as it is."""
+        scratch = self._scratch
+        scratch.qpos[:] = self.data.qpos
+        scratch.qpos[self._group(g1.HEAD)[0]] = head
+        mujoco.mj_kinematics(self.model, scratch)
+        mujoco.mj_camlight(self.model, scratch)
+        pose = np.eye(4)
+        pose[:3, :3] = self._camera_rotation(scratch)
+        pose[:3, 3] = scratch.cam_xpos[self._camera_id]
         return pose
 
     def centre(self, name: str) -> Floats:
@@ -197,10 +222,10 @@ class World(Mechanics):
             geoms = [self.stage.blocks[i] for i in blocks]
         self.model.geom_group[geoms] = GROUP_TARGET
         try:
-            alone = np.isin(self._eyes().geoms(self.data, camera, target_alone=True), geoms).sum()
+            alone = np.isin(self.renderer.geoms(self.data, camera, target_alone=True), geoms).sum()
             if not alone:
                 return 0.0
-            visible = np.isin(self._eyes().geoms(self.data, camera), geoms).sum()
+            visible = np.isin(self.renderer.geoms(self.data, camera), geoms).sum()
         finally:
             self.model.geom_group[geoms] = GROUP_SHOWN
         return float(visible / alone)
@@ -212,11 +237,6 @@ class World(Mechanics):
             self._renderer = None
 
     # -- inside ----------------------------------------------------------------------------------
-
-    def _eyes(self) -> Renderer:
-        if self._renderer is None:
-            self._renderer = Renderer(self.model)
-        return self._renderer
 
     def _scene(self) -> Scene:
         if self.scene is None:

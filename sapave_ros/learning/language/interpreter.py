@@ -1,10 +1,11 @@
 """What a text means in a room: an interpreter that is independent of the grammar which makes the instructions.
 
-Used by tests and by the data's own check alone.
+Used by tests, by the data's own check, and by the demo to judge what people say.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sapave_ros.learning.language.facts import View
@@ -58,7 +59,11 @@ def resolve(text: str, room: RoomLike, lexicon: Lexicon | None = None) -> tuple[
 
     Raises ValueError that names the text where it is not an instruction, or the word that is not understood.
     """
-    goals = read(text, room, lexicon).maybe
+    return in_order(read(text, room, lexicon).maybe)
+
+
+def in_order(goals: Iterable[Goal]) -> tuple[Goal, ...]:
+    """Items first, as they are numbered."""
     return tuple(sorted(goals, key=lambda g: (g.item is None, g.item or 0, g.landmark or 0, g.direction or "")))
 
 

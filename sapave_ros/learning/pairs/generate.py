@@ -15,12 +15,10 @@ from sapave_ros.learning.language import Request
 from sapave_ros.learning.pairs.camera import Device
 from sapave_ros.learning.pairs.labels import (
     DT_S,
-    REVEALED,
     STEPS,
     Guide,
     Look,
     Sight,
-    Thing,
     Visibility,
     box,
     coverage,
@@ -31,6 +29,7 @@ from sapave_ros.learning.pairs.splits import Split, split_named
 from sapave_ros.learning.poses import head_pose
 from sapave_ros.sim.rooms import Room
 from sapave_ros.sim.scene import ROOM_BLOCKS
+from sapave_ros.sim.sights import REVEALED, Thing
 from sapave_ros.sim.world import World
 from sapave_ros.types import Floats
 

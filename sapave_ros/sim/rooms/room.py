@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from sapave_ros.sim.parts import Vector
 from sapave_ros.sim.scene import Scene
@@ -50,6 +51,29 @@ class Room:
         if name not in names:
             raise KeyError(f"no {name!r} in the room; there are {', '.join(names)}")
         return names.index(name)
+
+    @staticmethod
+    def bare(scene: Scene, template: str = "") -> Room:
+        """A scene of which nobody says more than what its items are called."""
+        return Room(scene, template, (), ("",) * len(scene.items), ("on",) * len(scene.items))
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Room:
+        """The inverse of `to_json`. Raises ValueError that names what is missing or unknown."""
+        try:
+            d: dict[str, Any] = json.loads(text)
+            scene = Scene.from_json(json.dumps(d.pop("scene")))
+            marks = tuple(Landmark(**{k: _tuple(v) for k, v in m.items()}) for m in d.pop("landmarks"))
+            return Room(scene=scene, landmarks=marks, **{k: _tuple(v) for k, v in d.items()})
+        except (TypeError, KeyError, AttributeError, json.JSONDecodeError) as e:
+            raise ValueError(f"room: {e}") from e
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
