@@ -206,7 +206,7 @@ def test_geometry_in_part_is_all_that_the_network_looks_at(name, seen):
         ("nano", {"tuning": "ful"}, "did you mean full"),
         ("nano", {"adapter_rank": "many"}, "expected int"),
         ("nano", {"spatial": "maybe"}, "expected true or false"),
-        ("nano", {"image_size": "97,160"}, "multiples of 8"),
+        ("nano", {"image_size": "97,160"}, "multiples of 16"),
         ("nano", {"adapter_rank": "0"}, "tuning=frozen"),
     ],
 )
@@ -221,8 +221,8 @@ def test_an_unknown_backbone_is_told_what_was_meant():
 
 
 def test_fields_change_by_their_text():
-    c = config_named("debug", {"adapter_rank": "4", "widths": "8,16,32", "spatial": "False", "beta": "2.5"})
-    assert (c.adapter_rank, c.widths, c.spatial, c.beta) == (4, (8, 16, 32), False, 2.5)
+    c = config_named("debug", {"adapter_rank": "4", "widths": "8,8,16,32", "spatial": "False", "beta": "2.5"})
+    assert (c.adapter_rank, c.widths, c.spatial, c.beta) == (4, (8, 8, 16, 32), False, 2.5)
 
 
 def test_the_order_of_words_matters_and_padding_does_not(model):

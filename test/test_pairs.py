@@ -18,7 +18,7 @@ pytest.importorskip("pyarrow")
 from sapave_ros import cli, g1
 from sapave_ros.learning import labels as flow
 from sapave_ros.learning.pairs import card, make, store
-from sapave_ros.learning.pairs.camera import PATCH, PICTURE_SIZE, Device, View
+from sapave_ros.learning.pairs.camera import DEPTH_SIZE, PATCH, PICTURE_SIZE, Device, View
 from sapave_ros.learning.pairs.generate import ShardMaker, chunks
 from sapave_ros.learning.pairs.labels import DT_S, STEPS, Visibility
 from sapave_ros.learning.pairs.source import Rooms
@@ -232,7 +232,7 @@ def test_small_pictures_are_nearly_the_cameras_reduced(maker):
         rgb, mm = maker.guide.eye.rgbd_of(maker.guide.world.data, look.view)
         full, full_mm = maker.guide.world.render()
         assert np.abs(rgb.astype(int) - reduce_rgb(full, PICTURE_SIZE)).mean() < 2.5
-        there = 1000 * reduce_depth(full_mm / np.float32(1000), PICTURE_SIZE)
+        mm, there = (1000 * reduce_depth(z / np.float32(1000), DEPTH_SIZE) for z in (mm, full_mm))
         assert np.median(np.abs(mm - there)[(mm > 0) & (there > 0)]) <= 4
 
 
@@ -248,7 +248,7 @@ def test_another_device_shifts_things_as_its_numbers_say(maker):
             look = maker.guide.look(maker.guide.centring(thing.middle))
             if maker.guide.sight(look, thing).visibility is not Visibility.IN_VIEW:
                 continue
-            v, u = np.argwhere(maker.guide.mask(look, thing)).mean(0) / 2
+            v, u = np.argwhere(maker.guide.mask(look, thing)).mean(0)
             in_camera = look.view.pose[:3, :3].T @ (thing.middle - look.view.pose[:3, 3])
             at[i] = np.array([u, v]), (look.view.intrinsics @ (in_camera / in_camera[2]))[:2]
         shifts.append(at)
@@ -256,8 +256,8 @@ def test_another_device_shifts_things_as_its_numbers_say(maker):
     assert len(both) >= 2
     for i in both:
         drawn, computed = (shifts[1][i][n] - shifts[0][i][n] for n in (0, 1))
-        assert np.linalg.norm(computed) > 2.0
-        np.testing.assert_allclose(drawn, computed, atol=0.6)
+        assert np.linalg.norm(computed) > 4.0
+        np.testing.assert_allclose(drawn, computed, atol=1.2)
 
 
 @given(st.floats(-1.5, 1.5), st.floats(-1.5, 1.5), st.floats(0.2, 3.0))

@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
             chunk[i] = np.array([0.5 - (u + 0.5) * PATCH / w, (v + 0.5) * PATCH / h - 0.5]) * 0.1
         arrays = {
             "rgb": rgb,
-            "depth_m": np.ones((n, h, w), np.float16),
+            "depth_m": np.ones((n, *c.depth_size), np.float16),
             "intrinsics": np.tile(np.array([[w, 0, w / 2], [0, w, h / 2], [0, 0, 1]], np.float32), (n, 1, 1)),
             "camera_in_torso": np.tile(np.eye(4, dtype=np.float32), (n, 1, 1)),
             "joint_positions": np.zeros((n, 28), np.float32),
@@ -245,7 +245,7 @@ def test_ablations_share_one_pretrained_backbone(folder, trained, tmp_path):
         taught = torch.load(ground, weights_only=True)["average"]["backbone.stem.weight"]
         torch.testing.assert_close(stem, taught, atol=1e-2 if "full" in change[0] else 0, rtol=0)
     with pytest.raises(ValueError, match="another architecture"):
-        train.run(arguments(folder, tmp_path / "no", stage="look", ground=ground, set=["widths=8,16,32"]))
+        train.run(arguments(folder, tmp_path / "no", stage="look", ground=ground, set=["widths=8,8,16,32"]))
 
 
 def test_geometry_all_is_trained_with_all_of_it(folder, tmp_path, monkeypatch):

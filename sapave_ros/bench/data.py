@@ -22,7 +22,7 @@ import numpy as np
 
 from sapave_ros.cli import json_argument
 from sapave_ros.learning.pairs import make
-from sapave_ros.learning.pairs.camera import PICTURE_SIZE, Eye, View
+from sapave_ros.learning.pairs.camera import DEPTH_SIZE, PICTURE_SIZE, View
 from sapave_ros.learning.pairs.generate import ShardMaker
 from sapave_ros.learning.pairs.labels import Guide
 from sapave_ros.learning.pairs.source import Rooms
@@ -37,11 +37,10 @@ _BATCH = 64
 def raw(guide: Guide, view: View, count: int) -> float:
     """Seconds of one core for a picture with depth of the guide's present room: drawn, read back and nothing else."""
     eye, data = guide.eye, guide.world.data
-    large = Eye.finer(view)
-    pixels, depth = np.empty((*large.size, 3), np.uint8), np.empty(large.size, np.float32)
+    pixels, depth = np.empty((*view.size, 3), np.uint8), np.empty(view.size, np.float32)
 
     def picture() -> None:
-        viewport = eye._aim(data, large, eye._everything)
+        viewport = eye._aim(data, view, eye._everything)
         mujoco.mjr_readPixels(pixels, depth, viewport, eye._context)
 
     return _seconds(picture, count)
@@ -124,9 +123,9 @@ def fidelity(poses: int = 24) -> dict[str, float]:
             rgb, mm = guide.eye.rgbd_of(guide.world.data, look.view)
             full, full_mm = guide.world.render(HEAD_CAMERA)
             grey.append(np.abs(rgb.astype(int) - reduce_rgb(full, PICTURE_SIZE)).ravel())
-            there = reduce_depth(full_mm / np.float32(1000), PICTURE_SIZE) * 1000
-            both = (mm > 0) & (there > 0)
-            depth.append(np.abs(mm[both] - there[both]))
+            here, there = (1000 * reduce_depth(z / np.float32(1000), DEPTH_SIZE) for z in (mm, full_mm))
+            both = (here > 0) & (there > 0)
+            depth.append(np.abs(here[both] - there[both]))
     finally:
         maker.close()
     g, d = np.concatenate(grey), np.concatenate(depth)

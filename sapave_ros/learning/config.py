@@ -11,7 +11,11 @@ from typing import Any
 from sapave_ros import g1
 from sapave_ros.names import known
 
-PATCH = 8  # [px] side of a patch: stride of the backbone and cell of every map that training compares with
+PATCH = 16
+"""Side of a patch [px]: stride of the backbone and cell of every map that training compares with."""
+
+DEPTH_REDUCTION = 2
+"""Depth is looked at with so many times fewer pixels each way: it tells where things are, not what they are."""
 
 GEOMETRY: dict[str, tuple[bool, bool, bool]] = {
     "none": (False, False, False),
@@ -31,9 +35,9 @@ TUNINGS = ("adapter", "full", "frozen")
 class Config:
     """backbone: name in `backbones.BACKBONES`. checkpoint: folder of the pretrained model of backbone `vlm`.
     vocabulary_size: words, padding and unknown. text_width, text_layers, summaries: the text encoder, its layers, and
-    the tokens in which it sums an instruction up. widths: channels at stride 2, 4 and 8. blocks: residual blocks at
-    stride 4, at stride 8, and at stride 8 under the instruction's control. relation_layers: layers of attention among
-    patches and words. colours, kinds, sizes: classes of the attribute head. *_weight: of the losses beside the
+    the tokens in which it sums an instruction up. widths: channels at stride 2, 4, 8 and 16. blocks: residual blocks
+    at stride 8, at stride 16, and at stride 16 under the instruction's control. relation_layers: layers of attention
+    among patches and words. colours, kinds, sizes: classes of the attribute head. *_weight: of the losses beside the
     grounding in stage `ground`, and of the grounding in stage `look`; 0 switches one off. tuning: one of `TUNINGS`.
     spatial: the spatial encoder. decoupled: a decoder each for head and other joints, or one for all. geometry: one
     of `GEOMETRY`. beta: most that real-time chunking may pull per denoising step.
@@ -42,13 +46,13 @@ class Config:
     name: str = "nano"
     backbone: str = "film_cnn"
     checkpoint: str = ""
-    image_size: tuple[int, int] = (96, 160)
+    image_size: tuple[int, int] = (192, 320)
     vocabulary_size: int = 400
     max_words: int = 20
     text_width: int = 96
     text_layers: int = 2
     summaries: int = 4
-    widths: tuple[int, int, int] = (24, 48, 96)
+    widths: tuple[int, int, int, int] = (16, 32, 64, 96)
     blocks: tuple[int, int, int] = (1, 2, 2)
     relation_layers: int = 2
     colours: int = 16
@@ -75,6 +79,8 @@ class Config:
     def __post_init__(self) -> None:
         known("geometry", self.geometry, GEOMETRY)
         known("tuning", self.tuning, TUNINGS)
+        if len(self.widths) != 4:
+            raise ValueError(f"widths: {self.widths}, expected four: channels at stride 2, 4, 8 and 16")
         if any(side % PATCH for side in self.image_size):
             raise ValueError(f"image_size: {self.image_size}, expected multiples of {PATCH}")
         if self.tuning == "adapter" and self.adapter_rank < 1:
@@ -84,6 +90,10 @@ class Config:
     def grid(self) -> tuple[int, int]:
         return self.image_size[0] // PATCH, self.image_size[1] // PATCH
 
+    @property
+    def depth_size(self) -> tuple[int, int]:
+        return self.image_size[0] // DEPTH_REDUCTION, self.image_size[1] // DEPTH_REDUCTION
+
 
 _NANO = Config()
 _DEBUG = Config(
@@ -91,7 +101,7 @@ _DEBUG = Config(
     text_width=16,
     text_layers=1,
     summaries=2,
-    widths=(8, 16, 24),
+    widths=(8, 8, 16, 24),
     blocks=(1, 0, 1),
     relation_layers=1,
     d=32,
@@ -105,7 +115,7 @@ CONFIGS: dict[str, Config] = {
         _NANO,
         _DEBUG,
         # What a lab trains on its own GPUs: --set checkpoint=FOLDER names the pretrained model.
-        Config("vlm", backbone="vlm", image_size=(192, 320), d=512, decoder_layers=6, adapter_rank=16),
+        Config("vlm", backbone="vlm", d=512, decoder_layers=6, adapter_rank=16),
         # The paper's ablations: without camera adapter, spatial injection, decoupled heads; with geometry in part.
         replace(_NANO, name="nano-no-adapter", tuning="full"),
         replace(_NANO, name="nano-no-spatial", spatial=False),
@@ -116,7 +126,7 @@ CONFIGS: dict[str, Config] = {
 
 
 def config_named(name: str, changes: Mapping[str, str] | None = None) -> Config:
-    """A configuration with fields changed, as text: {"adapter_rank": "4", "widths": "32,64,128", "spatial": "false"}.
+    """A configuration with fields changed, as text: {"adapter_rank": "4", "widths": "8,16,32,64", "spatial": "false"}.
 
     Raises ValueError with what may have been meant on a name, a field or a value that does not exist.
     """

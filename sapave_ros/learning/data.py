@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from sapave_ros.learning import labels
 from sapave_ros.learning.instructions import instruction
-from sapave_ros.learning.model import CONFIGS, PATCH
+from sapave_ros.learning.model import CONFIGS, Config
 from sapave_ros.learning.poses import head_pose
 from sapave_ros.learning.view import Target, Teacher
 from sapave_ros.sim.objects import COLOURS, KINDS
@@ -43,7 +43,7 @@ class Field(str, Enum):
     """Arrays of a shard. The first six are per picture (n), the others per pair (p)."""
 
     RGB = "rgb"  # (n, h, w, 3) uint8
-    DEPTH = "depth_m"  # (n, h, w) float16
+    DEPTH = "depth_m"  # (n, h / 2, w / 2) float16
     INTRINSICS = "intrinsics"  # (n, 3, 3) float32, of the reduced picture
     POSE = "camera_in_torso"  # (n, 4, 4) float32
     JOINTS = "joint_positions"  # (n, 28) float32
@@ -51,7 +51,7 @@ class Field(str, Enum):
     IMAGE = "image"  # (p,) int64, row of the picture
     TEXT = "text"  # (p,) str
     CHUNK = "chunk"  # (p, k, 2) float32 [rad], what the head should do
-    COVERAGE = "coverage"  # (p, h / 8, w / 8) uint8, share of each patch that the named thing covers, of 255
+    COVERAGE = "coverage"  # (p, h / 16, w / 16) uint8, share of each patch that the named thing covers, of 255
 
 
 _PER_PICTURE = (Field.RGB, Field.DEPTH, Field.INTRINSICS, Field.POSE, Field.JOINTS, Field.SCENE)
@@ -62,7 +62,7 @@ class Things:
     """The thing that each pair is about, as far as the picture shows it.
 
     kind, colour, size: (p,) int64, number of the class, -1 for unknown. captions: a description each, empty for none.
-    inside: (p, h / 8, w / 8) bool, the patches that the thing's own box touches; what an instruction fits besides is
+    inside: (p, h / 16, w / 16) bool, the patches that the thing's own box touches; what an instruction fits besides is
     covered too, but has no names here.
     """
 
@@ -87,11 +87,9 @@ class Dataset(dict[Field, NDArray]):
 
 @dataclass
 class Recorder:
-    """Collects pictures and pairs until they are written as one shard."""
+    """Collects pictures and pairs for one configuration until they are written as one shard."""
 
-    size: tuple[int, int]
-    steps: int
-    dt_s: float
+    config: Config
 
     def __post_init__(self) -> None:
         self._rows: dict[Field, list] = {f: [] for f in Field}
@@ -102,18 +100,18 @@ class Recorder:
 
     def picture(self, teacher: Teacher) -> None:
         """Takes the teacher's present view; the pairs that follow belong to it."""
-        for f, value in teacher.picture(self.size).items():
+        for f, value in teacher.picture(self.config.image_size, self.config.depth_size).items():
             self._rows[Field(f)].append(value)
-        self._search = labels.search_chunk(teacher.head, self.steps, self.dt_s)
+        self._search = labels.search_chunk(teacher.head, self.config.chunk_steps, self.config.dt_s)
 
     def pair(self, teacher: Teacher, text: str, target: Target | None) -> None:
         """An instruction for the last picture. target: the named thing, None where the room has no such thing."""
         if target is not None and target.shown:
-            chunk = labels.look_chunk(teacher.head, target.goal, self.steps, self.dt_s)
-            coverage = teacher.coverage(target, (self.size[0] // PATCH, self.size[1] // PATCH))
+            chunk = labels.look_chunk(teacher.head, target.goal, self.config.chunk_steps, self.config.dt_s)
+            coverage = teacher.coverage(target, self.config.grid)
         else:
             chunk = self._search
-            coverage = np.zeros((self.size[0] // PATCH, self.size[1] // PATCH), np.uint8)
+            coverage = np.zeros(self.config.grid, np.uint8)
         rows = self._rows
         rows[Field.IMAGE].append(len(rows[Field.RGB]) - 1)
         rows[Field.TEXT].append(text)
@@ -182,7 +180,7 @@ def make_shard(
     """One shard; returns the number of pairs. Depends on index, seed, number of scenes and configuration alone."""
     c = CONFIGS[config_name]
     random = np.random.default_rng([seed, index])
-    recorder = Recorder(c.image_size, c.chunk_steps, c.dt_s)
+    recorder = Recorder(c)
     for i in range(scenes):
         number = seed * SCENES_PER_SEED + index * SCENES_PER_SHARD + i
         if not 0 <= number < FIRST_TEST_SCENE:

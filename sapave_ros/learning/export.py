@@ -50,7 +50,7 @@ class _Positional(torch.nn.Module):
 def example_inputs(c: Config, seed: int = 0) -> dict[str, Tensor]:
     """Plausible random inputs of the graph, batch of one."""
     g = torch.Generator().manual_seed(seed)
-    h, w = c.image_size
+    (h, w), depth = c.image_size, c.depth_size
     k, n_head, n_other = c.chunk_steps, len(contract.HEADS["head"]), len(contract.HEADS["other"])
 
     def normal(*shape: int) -> Tensor:
@@ -58,7 +58,7 @@ def example_inputs(c: Config, seed: int = 0) -> dict[str, Tensor]:
 
     return {
         "rgb": torch.randint(0, 256, (1, h, w, 3), dtype=torch.uint8, generator=g),
-        "depth_m": torch.rand(1, h, w, generator=g) * 3,
+        "depth_m": torch.rand(1, *depth, generator=g) * 3,
         "intrinsics": torch.tensor([[[0.7 * w, 0, w / 2], [0, 0.7 * w, h / 2], [0, 0, 1]]]),
         "camera_in_torso": torch.eye(4)[None] + 0.1 * normal(1, 4, 4),
         "present": torch.ones(1, 3),

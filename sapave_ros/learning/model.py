@@ -6,7 +6,7 @@
     noise ──► head decoder  (k x 2)  ◄── cross-attention ──────────────────────────┤ │
     noise ──► other decoder (k x 26) ◄── cross-attention ──────────────────────────┘─┘
 
-Shapes in comments: B batch, H W picture, h w patch grid, T = h w + 1 tokens (patches and one for the whole
+Shapes in comments: B batch, H W picture, H' W' depth, h w patch grid, T = h w + 1 tokens (patches and one for the whole
 scene), k steps, n joints, d width, L words. Increments are in rad at the interface and divided by
 `*_scale_rad` inside. The parts and their order are those of the SaPaVe paper (arXiv 2603.12193); sizes,
 backbone and losses are ours.
@@ -21,11 +21,12 @@ from torch import Tensor
 
 from sapave_ros import g1
 from sapave_ros.learning.backbones import build
-from sapave_ros.learning.config import CONFIGS, GEOMETRY, PATCH, Config
+from sapave_ros.learning.config import CONFIGS, DEPTH_REDUCTION, GEOMETRY, PATCH, Config
 from sapave_ros.learning.layers import PLACE_WIDTH, Attention, places
 
 __all__ = ["CONFIGS", "PATCH", "Config", "SaPaVe", "grounding_loss"]
 
+CELL = PATCH // DEPTH_REDUCTION  # [px] side of a patch in the depth
 HEAD_WAVES = (3.0, 6.0, 12.0)  # [1/rad] the search turns within a tenth of a radian around its middle
 
 # --- spatial encoder --------------------------------------------------------------------------------------
@@ -50,22 +51,22 @@ class SpatialEncoder(nn.Module):
         self.register_buffer(
             "pixels", torch.stack([u, v], -1).reshape(1, h * w, 2).float(), persistent=False
         )  # (1, h w, 2)
-        self.relief = nn.Conv2d(2, c.d // 2, PATCH, stride=PATCH)  # the shape of the depth within a patch
+        self.relief = nn.Conv2d(2, c.d // 2, CELL, stride=CELL)  # the shape of the depth within a patch
         self.geometry = nn.Linear(self.CHANNELS, c.d)
         self.out = nn.Sequential(nn.Linear(c.d + c.d // 2, c.d), nn.GELU(), nn.Linear(c.d, c.d))
         self.scene = nn.Linear(3 + 6, c.d)  # the token of the whole scene: flags and pose
 
     def forward(self, depth_m: Tensor, intrinsics: Tensor, camera_in_torso: Tensor, present: Tensor) -> Tensor:
-        """depth_m (B, H, W), intrinsics (B, 3, 3), camera_in_torso (B, 4, 4), present (B, 3) -> (B, T, d)."""
+        """depth_m (B, H', W'), intrinsics (B, 3, 3), camera_in_torso (B, 4, 4), present (B, 3) -> (B, T, d)."""
         has_depth, has_k, has_pose = present[:, None, :].split(1, dim=-1)  # (B, 1, 1) each
-        depth = depth_m * has_depth  # (B, H, W)
+        depth = depth_m * has_depth  # (B, H', W')
         valid = (depth > 0).float()
         focal = torch.stack([intrinsics[:, 0, 0], intrinsics[:, 1, 1]], -1)[:, None]  # (B, 1, 2)
         centre = intrinsics[:, None, :2, 2]  # (B, 1, 2)
         slope = (self.pixels - centre) / focal  # (B, h w, 2)
         ray = torch.cat([slope, torch.ones_like(slope[..., :1])], -1) * has_k  # (B, h w, 3), z = 1
-        share = F.avg_pool2d(valid[:, None], PATCH).flatten(1)[..., None]  # (B, h w, 1)
-        z = F.avg_pool2d(depth[:, None], PATCH).flatten(1)[..., None] / share.clamp(min=1e-3)  # (B, h w, 1) [m]
+        share = F.avg_pool2d(valid[:, None], CELL).flatten(1)[..., None]  # (B, h w, 1)
+        z = F.avg_pool2d(depth[:, None], CELL).flatten(1)[..., None] / share.clamp(min=1e-3)  # (B, h w, 1) [m]
         rotation, position = camera_in_torso[:, :3, :3], camera_in_torso[:, None, :3, 3]
         ray_torso = ray @ rotation.transpose(1, 2) * has_pose
         point_torso = (z * ray) @ rotation.transpose(1, 2) * has_pose + position * has_pose * (share > 0) * has_k
@@ -73,7 +74,7 @@ class SpatialEncoder(nn.Module):
         pose = torch.cat([rotation[:, None, :, 2], position], -1) * has_pose  # (B, 1, 6) optical axis, place
         pose_all = pose.expand(-1, z.shape[1], -1)
         channels = torch.cat([flags, ray, pose_all, ray_torso, z * ray, point_torso], -1)  # (B, h w, CHANNELS)
-        maps = torch.stack([(depth - 1.0) * valid, valid], 1)  # (B, 2, H, W)
+        maps = torch.stack([(depth - 1.0) * valid, valid], 1)  # (B, 2, H', W')
         relief = self.relief(maps).flatten(2).transpose(1, 2) * has_depth  # (B, h w, d / 2)
         tokens = self.out(torch.cat([self.geometry(channels), relief], -1))
         scene = self.scene(torch.cat([present[:, None], pose], -1))  # (B, 1, d)

@@ -64,7 +64,7 @@ def make_shard(teacher: Teacher, looker: Looker, path: Path, index: int, config_
     """Plays `scenes` scenes; returns how many ended in success."""
     c = CONFIGS[config_name]
     random = np.random.default_rng([index, 0xDA66])
-    recorder = data.Recorder(c.image_size, c.chunk_steps, c.dt_s)
+    recorder = data.Recorder(c)
     watched = Watched(looker, teacher, recorder, random)
     loop = HeadLoop(teacher.world, Kinematics.from_urdf(), LoopTiming())
     successes = 0

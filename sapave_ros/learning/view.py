@@ -80,15 +80,15 @@ class Teacher:
             camera_in_torso=self.world.camera_in_torso,
         )
 
-    def picture(self, size: tuple[int, int]) -> dict[str, NDArray]:
-        """The present view as it is stored, by name of `data.Field`."""
+    def picture(self, size: tuple[int, int], depth_size: tuple[int, int]) -> dict[str, NDArray]:
+        """The present view as it is stored, by name of `data.Field`. Sizes: (height, width) of colour and depth."""
         o = self.observe("")
         assert o.depth_m is not None
         assert o.intrinsics is not None
         assert o.camera_in_torso is not None
         return {
             "rgb": reduce_rgb(o.rgb, size),
-            "depth_m": reduce_depth(o.depth_m, size).astype(np.float16),
+            "depth_m": reduce_depth(o.depth_m, depth_size).astype(np.float16),
             "intrinsics": scale_intrinsics(o.intrinsics, (o.rgb.shape[0], o.rgb.shape[1]), size).astype(np.float32),
             "camera_in_torso": o.camera_in_torso.astype(np.float32),
             "joint_positions": o.joint_positions.astype(np.float32),

@@ -95,6 +95,14 @@ class Manifest:
             raise ManifestError(f"manifest: format is {data['format']!r}, expected {FORMAT}")
         return cls(**{name: _typed(name, str(f.type), data[name]) for name, f in fields.items()})
 
+    @property
+    def depth_size(self) -> tuple[int, int]:
+        """(height, width) of the depth that the network sees [px]. ManifestError where `inputs` has none."""
+        shape = self.inputs.get("depth_m", ())
+        if len(shape) != 3 or min(shape) < 1:
+            raise ManifestError(f"manifest: inputs[depth_m] is {shape}, expected (1, height, width)")
+        return shape[1], shape[2]
+
     def scale_rad(self, head: str) -> np.ndarray:
         """(n,) [rad] of one head."""
         return np.array(getattr(self, f"{head}_scale_rad"))
@@ -233,11 +241,11 @@ def check(
         _expect(f"names of {kind}", sorted(declared), sorted(graph))
         for name, shape in declared.items():
             _expect(f"{kind}[{name}]", shape, tuple(graph[name]))
-    height, width = m.image_size
+    (height, width), depth = m.image_size, m.depth_size
     k, h, o = m.chunk_steps, len(g1.HEAD), len(g1.OTHER)
     expected_shapes: dict[str, Shape] = {
         "rgb": (1, height, width, 3),
-        "depth_m": (1, height, width),
+        "depth_m": (1, *depth),
         "intrinsics": (1, 3, 3),
         "camera_in_torso": (1, 4, 4),
         "present": (1, 3),

@@ -47,7 +47,7 @@ class Preprocessor:
     """Observation to the graph's conditioning inputs, each with a batch of one."""
 
     def __init__(self, manifest: Manifest):
-        self.size = manifest.image_size
+        self.size, self.depth_size = manifest.image_size, manifest.depth_size
         self.tokenizer = Tokenizer(manifest.vocabulary, manifest.max_words)
 
     def __call__(self, o: Observation) -> dict[str, NDArray]:
@@ -55,16 +55,15 @@ class Preprocessor:
 
         Raises ValueError naming the field on a wrong shape or a number that is not finite.
         """
-        h, w = self.size
         height, width = _shape("rgb", o.rgb, (None, None, 3))[:2]
         q = np.asarray(o.joint_positions, dtype=np.float32)
         _finite("joint_positions", q, (len(g1.POLICY),))
-        depth = np.zeros((h, w), np.float32)
+        depth = np.zeros(self.depth_size, np.float32)
         intrinsics = np.eye(3)
         camera_in_torso = np.eye(4)
         if o.depth_m is not None:
             _shape("depth_m", o.depth_m, (height, width))
-            depth = reduce_depth(o.depth_m, self.size)
+            depth = reduce_depth(o.depth_m, self.depth_size)
         if o.intrinsics is not None:
             _finite("intrinsics", o.intrinsics, (3, 3))
             if not (o.intrinsics[0, 0] > 0 and o.intrinsics[1, 1] > 0):

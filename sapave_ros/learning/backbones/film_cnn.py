@@ -1,6 +1,6 @@
 """The small backbone: a convolutional eye, a transformer that reads, and a few layers in which they meet.
 
-    rgb ──► convolutions to stride 8 ──► sight ──► FiLM blocks ──► relation layers ──► tokens, evidence
+    rgb ──► convolutions to stride 16 ──► sight ──► FiLM blocks ──► relation layers ──► tokens, evidence
     words ──► text encoder ──► summaries ───────────┘                 │
                           └──► words ─────────────────────────────────┘
 
@@ -98,13 +98,14 @@ class FilmCnn(Backbone):
 
     def __init__(self, c: Config):
         super().__init__()
-        stem, mid, wide = c.widths
+        stem, low, mid, wide = c.widths
         self.width = self.sight_width = wide
         self.text_width = c.summaries * c.text_width
         self.grid = c.grid
         self.text = TextEncoder(c)
         self.stem = nn.Conv2d(3, stem, 5, stride=2, padding=2)
-        self.down_mid = nn.Conv2d(stem, mid, 3, stride=2, padding=1)
+        self.down_low = nn.Conv2d(stem, low, 3, stride=2, padding=1)
+        self.down_mid = nn.Conv2d(low, mid, 3, stride=2, padding=1)
         self.down_wide = nn.Conv2d(mid, wide, 3, stride=2, padding=1)
         self.blocks_mid = nn.Sequential(*(Block(mid) for _ in range(c.blocks[0])))
         self.blocks_wide = nn.Sequential(*(Block(wide) for _ in range(c.blocks[1])))
@@ -141,7 +142,8 @@ class FilmCnn(Backbone):
         """(B, H, W, 3) -> (B, wide, h, w)."""
         x = rgb.permute(0, 3, 1, 2).float() / 127.5 - 1  # (B, 3, H, W)
         x = F.relu(self.stem(x))  # (B, stem, H/2, W/2)
-        x = self.blocks_mid(F.relu(self.down_mid(x)))  # (B, mid, H/4, W/4)
+        x = F.relu(self.down_low(x))  # (B, low, H/4, W/4)
+        x = self.blocks_mid(F.relu(self.down_mid(x)))  # (B, mid, H/8, W/8)
         return self.blocks_wide(F.relu(self.down_wide(x)))
 
     def _ask(self, x: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """The head camera of one particular robot, drawn at the size that is learned from.
 
-The deployed road reduces a picture of 424 x 240 pixels by averaging over areas. Drawing a third of the pixels,
-`SUPERSAMPLING` x `SUPERSAMPLING` for each that is kept, and averaging those comes to nearly the same.
+The deployed road reduces a picture of 424 x 240 pixels by averaging over areas; drawing it small comes to nearly the
+same (`sapave bench data` says how nearly).
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from sapave_ros.policy.preprocess import reduce_depth, reduce_rgb, scale_intrinsics
+from sapave_ros.policy.preprocess import scale_intrinsics
 from sapave_ros.sim.rendering import DEPTH_RANGE_M, HEAD_CAMERA
 from sapave_ros.sim.view import FreeRenderer, View
 from sapave_ros.types import Floats
 
-PICTURE_SIZE = (96, 160)
-"""(height, width) [px] as stored: the network's (`model.Config.image_size`)."""
+PICTURE_SIZE = (192, 320)
+"""(height, width) [px] of the colours as stored: the network's (`config.Config.image_size`)."""
 
-PATCH = 8
-"""Side of a patch of the coverage map [px] (`model.PATCH`)."""
+DEPTH_SIZE = (96, 160)
+"""(height, width) [px] of the depth as stored: the network's (`config.Config.depth_size`)."""
+
+PATCH = 16
+"""Side of a patch of the coverage map [px] (`config.PATCH`)."""
 
 GRID = (PICTURE_SIZE[0] // PATCH, PICTURE_SIZE[1] // PATCH)
-
-SUPERSAMPLING = 2
 
 
 @dataclass(frozen=True)
@@ -74,20 +75,11 @@ class Eye(FreeRenderer):
     """A renderer that draws pictures for views too, as they are learned from."""
 
     def rgbd_of(self, data: mujoco.MjData, view: View) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
-        """Colour (h, w, 3) and depth (h, w) [mm], 0 for none: drawn finer than the view and averaged."""
-        h, w = view.size
-        fine = self.finer(view)
-        viewport = self._aim(data, fine, self._everything)
-        picture = np.empty((*fine.size, 3), np.uint8)
-        buffer = np.empty(fine.size, np.float32)
+        """Colour (h, w, 3) and depth (h, w) [mm], 0 for none."""
+        viewport = self._aim(data, view, self._everything)
+        picture = np.empty((*view.size, 3), np.uint8)
+        buffer = np.empty(view.size, np.float32)
         mujoco.mjr_readPixels(picture, buffer, viewport, self._context)
-        depth_m = self._depth_scale_mm / 1000.0 / (buffer[::-1] + self._depth_offset)
-        depth_m[(depth_m < DEPTH_RANGE_M[0]) | (depth_m > DEPTH_RANGE_M[1])] = 0.0
-        mm = np.rint(1000.0 * reduce_depth(depth_m, (h, w))).astype(np.uint16)
-        return reduce_rgb(picture[::-1], (h, w)), mm
-
-    @staticmethod
-    def finer(view: View, times: int = SUPERSAMPLING) -> View:
-        """The same view with so many times the pixels each way."""
-        size = (view.size[0] * times, view.size[1] * times)
-        return View(view.pose, scale_intrinsics(view.intrinsics, view.size, size), size)
+        mm = self._depth_scale_mm / (buffer[::-1] + self._depth_offset)
+        mm[(mm < 1000.0 * DEPTH_RANGE_M[0]) | (mm > 1000.0 * DEPTH_RANGE_M[1])] = 0.0
+        return picture[::-1], np.rint(mm).astype(np.uint16)

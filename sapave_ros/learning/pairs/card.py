@@ -23,7 +23,7 @@ from sapave_ros.policy.tokenizer import split as words_of
 
 _COUNTED = ("kind", "visibility", "difficulty", "template", "target_kind", "target_colour")
 _TILES = (3, 4)  # columns and rows of a sheet
-_ZOOM = 4
+_ZOOM = 2
 _LOOK, _SEARCH, _TARGET, _INK = (60, 220, 60), (60, 170, 255), (255, 80, 255), (30, 30, 30)  # BGR
 
 

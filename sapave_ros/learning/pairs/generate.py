@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sapave_ros import g1
 from sapave_ros.learning import labels as flow
 from sapave_ros.learning.language import Request
-from sapave_ros.learning.pairs.camera import Device
+from sapave_ros.learning.pairs.camera import DEPTH_SIZE, Device
 from sapave_ros.learning.pairs.labels import (
     DT_S,
     STEPS,
@@ -27,6 +27,7 @@ from sapave_ros.learning.pairs.noise import Exposure, Noise
 from sapave_ros.learning.pairs.source import Source
 from sapave_ros.learning.pairs.splits import Split, split_named
 from sapave_ros.learning.poses import head_pose
+from sapave_ros.policy.preprocess import reduce_depth
 from sapave_ros.sim.rooms import Room
 from sapave_ros.sim.scene import ROOM_BLOCKS
 from sapave_ros.sim.sights import REVEALED, Thing
@@ -163,7 +164,8 @@ class ShardMaker:
     def _picture(self, random: np.random.Generator, look: Look, number: int, made: Shard) -> int:
         """Takes the present view; returns its key."""
         guide = self.guide
-        rgb, depth_mm = guide.eye.rgbd_of(guide.world.data, look.view)
+        rgb, drawn_mm = guide.eye.rgbd_of(guide.world.data, look.view)
+        depth_mm = np.rint(1000.0 * reduce_depth(drawn_mm / np.float32(1000.0), DEPTH_SIZE)).astype(np.uint16)
         rgb, depth_mm = self._noise.apply(random, Exposure.draw(random), rgb, depth_mm)
         rows = made.pictures
         key = len(rows["picture"])

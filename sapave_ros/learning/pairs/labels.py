@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sapave_ros import g1
 from sapave_ros.core.kinematics import Kinematics
-from sapave_ros.learning.pairs.camera import GRID, NOMINAL, PICTURE_SIZE, SUPERSAMPLING, Device, Eye
+from sapave_ros.learning.pairs.camera import GRID, NOMINAL, PICTURE_SIZE, Device, Eye
 from sapave_ros.sim.rendering import HEAD_CAMERA
 from sapave_ros.sim.scene import Scene
 from sapave_ros.sim.sights import PROBE_PIXELS, REVEALED, Sights, Thing, member
@@ -68,7 +68,7 @@ class Sight:
 
 @dataclass
 class Look:
-    """The present view: where the head is, what the camera sees, and which geom each (finer) pixel belongs to."""
+    """The present view: where the head is, what the camera sees, and which geom each pixel belongs to."""
 
     head: Floats
     view: View
@@ -125,11 +125,10 @@ class Guide(Sights):
         self.world.set_positions(g1.HEAD, np.clip(head, g1.HEAD.lower, g1.HEAD.upper))
         head = self.world.positions(g1.HEAD)
         view = View(self.device.pose(self.camera(head)), self.device.intrinsics(PICTURE_SIZE), PICTURE_SIZE)
-        fine = self.eye.finer(view, SUPERSAMPLING)
-        geoms = self.eye.geoms_of(self.world.data, fine)
+        geoms = self.eye.geoms_of(self.world.data, view)
         flat = geoms.ravel() % (self.world.model.ngeom + 1)  # -1 to the last
         size = self.world.model.ngeom + 1
-        angles = np.bincount(flat, weights=fine.solid_angles().ravel(), minlength=size).astype(np.float64)
+        angles = np.bincount(flat, weights=view.solid_angles().ravel(), minlength=size).astype(np.float64)
         pixels = np.bincount(flat, minlength=size).astype(np.float64) * (_FULL_PIXELS / geoms.size)
         return Look(head, view, geoms, angles, pixels)
 
@@ -159,12 +158,11 @@ class Guide(Sights):
         return Sight(pixels, fraction, angle, visibility)
 
     def mask(self, look: Look, thing: Thing) -> NDArray[np.bool_]:
-        """The (finer) pixels of the present view that are the thing's; of an inside, those around its middle."""
+        """The pixels of the present view that are the thing's; of an inside, those around its middle."""
         if thing.geoms:
             return member(look.geoms, thing.geoms, self.world.model.ngeom)
-        fine = self.eye.finer(look.view, SUPERSAMPLING)
-        towards = thing.middle - fine.pose[:3, 3]
-        rays = fine.rays()
+        towards = thing.middle - look.view.pose[:3, 3]
+        rays = look.view.rays()
         cosine = rays @ (towards / np.linalg.norm(towards)) / np.linalg.norm(rays, axis=-1)
         return cosine > math.cos(math.atan2(thing.radius_m, float(np.linalg.norm(towards))))
 
@@ -188,9 +186,8 @@ def coverage(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """First and last column and row (u0, v0, u1, v1) of a (finer) mask in stored pixels; -1 where it is empty."""
+    """First and last column and row (u0, v0, u1, v1) of a mask [px]; -1 where it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return (-1, -1, -1, -1)
-    n = SUPERSAMPLING
-    return (int(columns[0]) // n, int(rows[0]) // n, int(columns[-1]) // n, int(rows[-1]) // n)
+    return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])

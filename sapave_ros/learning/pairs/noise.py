@@ -33,9 +33,9 @@ class Exposure:
         return cls(
             gain=float(np.exp(random.normal(0.0, 0.12))),
             balance=(float(red), float(green), float(blue)),
-            # 0.5 to 4 grey levels of 424 x 240 pixels, six of which make one.
-            grain=float(random.uniform(0.2, 1.6)),
-            blur_px=float(random.uniform(0.2, 0.7)) if random.random() < 0.25 else 0.0,
+            # 0.5 to 4 grey levels of 424 x 240 pixels, five of which make three.
+            grain=float(random.uniform(0.4, 3.1)),
+            blur_px=float(random.uniform(0.4, 1.4)) if random.random() < 0.25 else 0.0,
             depth_sigma_at_1m=float(random.uniform(0.0005, 0.002)),
             holes=float(random.uniform(0.0, 0.02)),
         )

@@ -1,6 +1,6 @@
 """Shards as arrays to train on: what `learning.train.Batches` takes, in memory or mapped from disk.
 
-Pictures are decoded once. Mapped, they are then files of their own beside the shards (30 kB + 15 kB each), which the
+Pictures are decoded once. Mapped, they are then files of their own beside the shards (180 kB + 30 kB each), which the
 operating system keeps in memory as far as there is room; a batch is as fast as from arrays as long as there is.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sapave_ros.learning.data import Dataset, Field, Things
 from sapave_ros.learning.language.lexicon import default
 from sapave_ros.learning.pairs import store
-from sapave_ros.learning.pairs.camera import GRID, PATCH, PICTURE_SIZE
+from sapave_ros.learning.pairs.camera import DEPTH_SIZE, GRID, PATCH, PICTURE_SIZE
 from sapave_ros.learning.pairs.generate import chunks, revealed
 from sapave_ros.learning.pairs.labels import STEPS
 from sapave_ros.learning.pairs.store import ShardName
@@ -30,11 +30,11 @@ FILTERS = ("template", "visibility", "kind", "difficulty", "split", "search", "t
 
 UNSEEN = ("search", "goal")
 
-_FORMAT = 1
+_FORMAT = 2
 _H, _W = PICTURE_SIZE
 _MAPPED: dict[Field, tuple[tuple[int, ...], type]] = {
     Field.RGB: ((_H, _W, 3), np.uint8),
-    Field.DEPTH: ((_H, _W), np.float16),
+    Field.DEPTH: (DEPTH_SIZE, np.float16),
 }
 _ROWS = tuple(f.name for f in store.PAIRS if f.name not in ("text", "chunk", "coverage", "picture", "room_seed"))
 

@@ -18,8 +18,8 @@ from sapave_ros.policy.tokenizer import Tokenizer
 class Source(Protocol):
     """Where batches come from. The batch depends on the step alone, so that a run can be taken up anywhere.
 
-    Always there: rgb (P, H, W, 3) uint8, depth_m (B, H, W), intrinsics (B, 3, 3), camera_in_torso (B, 4, 4), present
-    (B, 3), words (B, L) int64, joint_positions (B, 28), chunk (B, k, 2) [rad], coverage (B, h, w) in 0..1.
+    Always there: rgb (P, H, W, 3) uint8, depth_m (B, H/2, W/2), intrinsics (B, 3, 3), camera_in_torso (B, 4, 4),
+    present (B, 3), words (B, L) int64, joint_positions (B, 28), chunk (B, k, 2) [rad], coverage (B, h, w) in 0..1.
 
     Optional: picture (B,) int64, the row of `rgb` that each is about, where several are about one; of up to n things in
     the picture, item_coverage (B, n, h, w) in 0..1, item_colour, item_kind, item_size (B, n) int64 with -1 for unknown,
