@@ -17,8 +17,8 @@ pytest.importorskip("pyarrow")
 
 from sapave_ros import cli, g1
 from sapave_ros.learning import labels as flow
-from sapave_ros.learning.pairs import card, make, store
-from sapave_ros.learning.pairs.camera import DEPTH_SIZE, PATCH, PICTURE_SIZE, Device, View
+from sapave_ros.learning.pairs import card, labels, make, store
+from sapave_ros.learning.pairs.camera import DEPTH_SIZE, GRID, PATCH, PICTURE_SIZE, Device, View
 from sapave_ros.learning.pairs.generate import ShardMaker, chunks
 from sapave_ros.learning.pairs.labels import DT_S, STEPS, Visibility
 from sapave_ros.learning.pairs.source import Rooms
@@ -455,26 +455,29 @@ def test_batches_are_those_that_training_takes(folder):
     np.testing.assert_allclose(mapped[Field.JOINTS][mapped[Field.IMAGE]][:, :2], mapped.rows["head"], atol=1e-5)
 
 
-def test_things_are_named_where_their_own_box_is(folder):
-    """What else an instruction fits is covered too, but may have another colour: it gets no name."""
+def test_things_are_where_they_show(folder):
+    """What was asked for is among the foremost things of the patches in which it shows."""
     pytest.importorskip("torch")
     from sapave_ros.learning import language
     from sapave_ros.learning.data import Field
+    from sapave_ros.learning.language.lexicon import default
     from sapave_ros.learning.pairs.read import PairDataset
     from sapave_ros.learning.training.batches import Batches
 
     data = PairDataset([folder])
-    things, box = data.things, data.rows["box"].reshape(-1, 4)
-    assert not things.inside[box[:, 0] < 0].any() and things.inside[box[:, 0] >= 0].any(axis=(1, 2)).all()
-    alone = (data.rows["kind"] == "name") & (box[:, 0] >= 0)
-    covered = data[Field.COVERAGE][alone] > 0
-    assert (covered & things.inside[alone]).any(axis=(1, 2)).all()
-    for pair, (colour, caption) in enumerate(zip(data.rows["target_colour"], things.captions, strict=True)):
-        assert (str(colour) in caption.split()) == (things.kind[pair] >= 0 and things.colour[pair] >= 0)
-        assert set(caption.split()) <= set(language.vocabulary())
+    things, kinds, colours = data.things, list(default().kinds), list(default().colours)
+    same = []
+    for pair in np.flatnonzero((data.rows["target_kind"] != "") & (data.rows["box"].reshape(-1, 4)[:, 0] >= 0)):
+        picture, (u0, v0, u1, v1) = data[Field.IMAGE][pair], data.rows["box"].reshape(-1, 4)[pair] // PATCH
+        inside = things.foremost[picture, v0 : v1 + 1, u0 : u1 + 1].ravel()
+        seen = {(kinds[things.kind[picture, n]], colours[things.colour[picture, n]]) for n in inside if n != 255}
+        same.append((str(data.rows["target_kind"][pair]), str(data.rows["target_colour"][pair])) in seen)
+    assert len(same) > 20 and np.mean(same) > 0.9  # what hardly shows may be foremost nowhere
+    assert ((things.foremost == labels.NO_ITEM) == (things.share == 0)).all()
+    assert {w for c in things.captions.ravel() for w in c.split()} <= set(language.vocabulary())
     batch = Batches(data, Tokenizer(language.vocabulary(), 20), 10, 0, mirror=False, per_picture=5)(0)
-    assert (batch["item_coverage"][:, 0] <= batch["coverage"]).all()
-    assert batch["captions"].shape == (10, 1, 20) and batch["item_kind"].shape == (10, 1)
+    assert batch["item_coverage"].shape == (2, things.kind.shape[1], *GRID)
+    assert batch["captions"].shape == (2, things.kind.shape[1], 20)
 
 
 def test_filters_choose_pairs(folder):

@@ -59,18 +59,25 @@ _PER_PICTURE = (Field.RGB, Field.DEPTH, Field.INTRINSICS, Field.POSE, Field.JOIN
 
 @dataclass(frozen=True)
 class Things:
-    """The thing that each pair is about, as far as the picture shows it.
+    """What each picture shows, of up to m things.
 
-    kind, colour, size: (p,) int64, number of the class, -1 for unknown. captions: a description each, empty for none.
-    inside: (p, h / 16, w / 16) bool, the patches that the thing's own box touches; what an instruction fits besides is
-    covered too, but has no names here.
+    kind, colour, size: (n, m) int64, number of the class, -1 for unknown and for none. captions: (n, m) str, a
+    description each, empty for none. foremost: (n, h / 16, w / 16) uint8, the thing that shows most in each patch, 255
+    for none. share: of the patch that it covers, of 255.
     """
 
     kind: NDArray
     colour: NDArray
     size: NDArray
-    captions: list[str]
-    inside: NDArray
+    captions: NDArray
+    foremost: NDArray
+    share: NDArray
+
+    def coverage(self, pictures: NDArray) -> NDArray:
+        """Share of each patch that each thing covers as the foremost, (P, m, h / 16, w / 16) float32 in 0..1."""
+        number = np.arange(self.kind.shape[1])[:, None, None]
+        own = self.foremost[pictures, None] == number
+        return own * (self.share[pictures, None] / np.float32(255))
 
 
 class Dataset(dict[Field, NDArray]):

@@ -22,6 +22,7 @@ from sapave_ros.learning.pairs.labels import (
     Visibility,
     box,
     coverage,
+    foremost,
 )
 from sapave_ros.learning.pairs.noise import Exposure, Noise
 from sapave_ros.learning.pairs.source import Source
@@ -167,6 +168,9 @@ class ShardMaker:
         rgb, drawn_mm = guide.eye.rgbd_of(guide.world.data, look.view)
         depth_mm = np.rint(1000.0 * reduce_depth(drawn_mm / np.float32(1000.0), DEPTH_SIZE)).astype(np.uint16)
         rgb, depth_mm = self._noise.apply(random, Exposure.draw(random), rgb, depth_mm)
+        scene = guide.world.scene
+        assert scene is not None
+        which, share = foremost(guide.items(look), len(scene.items))
         rows = made.pictures
         key = len(rows["picture"])
         for name, value in {
@@ -177,6 +181,11 @@ class ShardMaker:
             "intrinsics": look.view.intrinsics.astype(np.float32),
             "camera_in_torso": guide.camera_in_torso(look.head).astype(np.float32),
             "joint_positions": guide.world.positions(g1.POLICY).astype(np.float32),
+            "item_kinds": [item.kind for item in scene.items],
+            "item_colours": [item.colour for item in scene.items],
+            "item_sizes": [item.variant for item in scene.items],
+            "foremost": which,
+            "share": share,
         }.items():
             rows[name].append(value)
         return key
@@ -280,5 +289,6 @@ _PAIR_COLUMNS = (
     "search", "chunk", "coverage", "box",
 )  # fmt: skip
 _PICTURE_COLUMNS = (
-    "picture", "room_seed", "rgb", "depth_mm", "intrinsics", "camera_in_torso", "joint_positions",
+    "picture", "room_seed", "rgb", "depth_mm", "intrinsics", "camera_in_torso", "joint_positions", "item_kinds",
+    "item_colours", "item_sizes", "foremost", "share",
 )  # fmt: skip

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sapave_ros import g1
 from sapave_ros.core.kinematics import Kinematics
-from sapave_ros.learning.pairs.camera import GRID, NOMINAL, PICTURE_SIZE, Device, Eye
+from sapave_ros.learning.pairs.camera import GRID, NOMINAL, PATCH, PICTURE_SIZE, Device, Eye
 from sapave_ros.sim.rendering import HEAD_CAMERA
 from sapave_ros.sim.scene import Scene
 from sapave_ros.sim.sights import PROBE_PIXELS, REVEALED, Sights, Thing, member
@@ -32,6 +32,9 @@ STEPS, DT_S = 16, 0.1
 """Of a chunk, as of the shipped model."""
 
 SHOWN_PIXELS, HIDDEN_PIXELS = 50, 12
+
+NO_ITEM = 255
+"""Of a patch that no item is in."""
 """From so many visible pixels of 424 x 240 on a thing counts as in the picture, up to so many as not; see `view`."""
 
 IN_VIEW = 0.85
@@ -157,6 +160,15 @@ class Guide(Sights):
             visibility = Visibility.HIDDEN if inside else Visibility.OUT
         return Sight(pixels, fraction, angle, visibility)
 
+    def items(self, look: Look) -> NDArray[np.int64]:
+        """Of every pixel of the present view (h, w), the index of its item in the scene, -1 for none."""
+        scene = self.world.scene
+        assert scene is not None
+        table = np.full(self.world.model.ngeom + 1, -1)  # the last for none
+        for i in range(len(scene.items)):
+            table[list(self.item(i).geoms)] = i
+        return np.asarray(table[look.geoms])
+
     def mask(self, look: Look, thing: Thing) -> NDArray[np.bool_]:
         """The pixels of the present view that are the thing's; of an inside, those around its middle."""
         if thing.geoms:
@@ -183,6 +195,22 @@ def coverage(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Share of each patch that a mask covers, of 255, `GRID`; nothing that shows becomes 0."""
     share = cv2.resize(mask.astype(np.float32), (GRID[1], GRID[0]), interpolation=cv2.INTER_AREA)
     return np.ceil(255 * share).astype(np.uint8)
+
+
+def foremost(items: NDArray[np.integer], count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Which item shows most in each patch, `NO_ITEM` for none, and the share of the patch that it covers, of 255.
+
+    items: of every pixel of a picture, its item, -1 for none. count: of items, at most 254. Both results are `GRID`.
+    """
+    h, w = GRID
+    patches = items.reshape(h, PATCH, w, PATCH).transpose(0, 2, 1, 3).reshape(h * w, PATCH * PATCH)
+    numbers = np.arange(h * w)[:, None] * (count + 1) + np.where(patches < 0, count, patches)
+    pixels = np.bincount(numbers.ravel(), minlength=h * w * (count + 1)).reshape(h * w, count + 1)[:, :count]
+    if not count:
+        return np.full(GRID, NO_ITEM, np.uint8), np.zeros(GRID, np.uint8)
+    most = pixels.max(axis=1)
+    which = np.where(most > 0, pixels.argmax(axis=1), NO_ITEM)
+    return which.reshape(GRID).astype(np.uint8), np.ceil(255 * most / PATCH**2).reshape(GRID).astype(np.uint8)
 
 
 def box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:

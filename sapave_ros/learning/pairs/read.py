@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sapave_ros.learning.data import Dataset, Field, Things
 from sapave_ros.learning.language.lexicon import default
 from sapave_ros.learning.pairs import store
-from sapave_ros.learning.pairs.camera import DEPTH_SIZE, GRID, PATCH, PICTURE_SIZE
+from sapave_ros.learning.pairs.camera import DEPTH_SIZE, GRID, PICTURE_SIZE
 from sapave_ros.learning.pairs.generate import chunks, revealed
 from sapave_ros.learning.pairs.labels import STEPS
 from sapave_ros.learning.pairs.store import ShardName
@@ -94,6 +94,7 @@ class PairDataset(Dataset):
         )
         self.rows: dict[str, NDArray] = {column: chosen[column] for column in _ROWS}
         self.hash = store.data_hash(names)
+        self._names = names
         self._texts: list[str] = [str(t) for t in self[Field.TEXT]]
 
     @property
@@ -102,34 +103,28 @@ class PairDataset(Dataset):
 
     @cached_property
     def things(self) -> Things:
-        lexicon, rows = default(), self.rows
+        lexicon = default()
         kinds, colours = list(lexicon.kinds), list(lexicon.colours)
-        numbers = {name: number for number, name in enumerate(kinds)}
-        kind = np.array([numbers.get(str(k), -1) for k in rows["target_kind"]])
-        colour = np.array([colours.index(c) if c in colours else -1 for c in map(str, rows["target_colour"])])
-        captions = []
-        for pair, (k, c) in enumerate(zip(kind, colour)):
-            nouns = lexicon.words(kinds[k]) if k >= 0 else ()
-            described = bool(nouns) and c >= 0
-            captions.append(f"a {colours[c]} {nouns[pair % len(nouns)]}" if described else "")
-        return Things(kind, colour, rows["target_size"].astype(np.int64), captions, _inside(rows["box"].reshape(-1, 4)))
+        parts = [store.read(name, "pictures", ["item_kinds", "item_colours", "item_sizes"]) for name in self._names]
+        listed = {c: [row for part in parts for row in part[c].to_pylist()] for c in parts[0].column_names}
+        most = max(map(len, listed["item_kinds"]))
+        rows = len(listed["item_kinds"])
+        kind, colour, size = (np.full((rows, most), -1) for _ in range(3))
+        captions = np.full((rows, most), "", dtype=object)
+        for i, things in enumerate(zip(*listed.values(), strict=True)):
+            for j, (k, c, s) in enumerate(zip(*things, strict=True)):
+                kind[i, j], colour[i, j], size[i, j] = kinds.index(k), colours.index(c), s
+                nouns = lexicon.words(k)
+                captions[i, j] = f"a {c} {nouns[(i + j) % len(nouns)]}" if nouns else ""
+        tables = [store.read(name, "pictures", ["foremost", "share"]) for name in self._names]
+        where = (np.concatenate([store.array(t, c) for t in tables]).reshape(-1, *GRID) for c in ("foremost", "share"))
+        return Things(kind, colour, size, captions, *where)
 
     def batches(self, tokenizer: Any, batch: int, seed: int, mirror: bool = False) -> Any:
         """`learning.train.Batches` of these pairs."""
         from sapave_ros.learning.train import Batches
 
         return Batches(self, tokenizer, batch, seed, mirror)
-
-
-def _inside(box: NDArray) -> NDArray:
-    """Patches that boxes (n, 4) of first column, row, last column, row [px] touch: (n, h, w) bool; none for -1."""
-    first, last = box[:, :2] // PATCH, box[:, 2:] // PATCH
-    rows, columns = (np.arange(n) for n in GRID)
-    down = (rows >= first[:, 1:]) & (rows <= last[:, 1:])  # (n, h)
-    across = (columns >= first[:, :1]) & (columns <= last[:, :1])  # (n, w)
-    shown: NDArray = box[:, 0] >= 0
-    inside: NDArray = down[:, :, None] & across[:, None, :] & shown[:, None, None]
-    return inside
 
 
 def _pairs(names: Sequence[ShardName]) -> dict[str, NDArray]:

@@ -69,6 +69,12 @@ PICTURES = pa.schema(
         "intrinsics": pa.list_(pa.float32(), 9),
         "camera_in_torso": pa.list_(pa.float32(), 16),
         "joint_positions": pa.list_(pa.float32(), len(g1.POLICY)),  # [rad]
+        # Every item of the room, shown or not: kind, colour, and size as index into `objects.VARIANTS`.
+        "item_kinds": pa.list_(pa.string()),
+        "item_colours": pa.list_(pa.string()),
+        "item_sizes": pa.list_(pa.int8()),
+        "foremost": pa.binary(GRID[0] * GRID[1]),  # uint8, item that shows most in each patch, 255: none
+        "share": pa.binary(GRID[0] * GRID[1]),  # uint8, of the patch that it covers, of 255
     }
 )
 
@@ -286,6 +292,8 @@ def _pictures_table(rows: dict[str, list[Any]]) -> pa.Table:
             difference = pictures.astype(pictures.dtype.newbyteorder("<"))
             difference[:, :, 1:] -= pictures[:, :, :-1]
             columns.append(_binary(difference))
+        elif pa.types.is_fixed_size_binary(f.type):
+            columns.append(_binary(np.stack(values)))
         elif pa.types.is_fixed_size_list(f.type):
             columns.append(_lists(np.stack(values), f.type))
         else:

@@ -21,9 +21,9 @@ class Source(Protocol):
     Always there: rgb (P, H, W, 3) uint8, depth_m (B, H/2, W/2), intrinsics (B, 3, 3), camera_in_torso (B, 4, 4),
     present (B, 3), words (B, L) int64, joint_positions (B, 28), chunk (B, k, 2) [rad], coverage (B, h, w) in 0..1.
 
-    Optional: picture (B,) int64, the row of `rgb` that each is about, where several are about one; of up to n things in
-    the picture, item_coverage (B, n, h, w) in 0..1, item_colour, item_kind, item_size (B, n) int64 with -1 for unknown,
-    and captions (B, n, L) int64 with zeros for none.
+    Optional: picture (B,) int64, ascending, the row of `rgb` that each is about, where several are about one; of up to
+    n things in a picture, item_coverage (P, n, h, w) in 0..1, item_colour, item_kind, item_size (P, n) int64 with -1
+    for unknown, and captions (P, n, L) int64 with zeros for none.
     """
 
     def __call__(self, step: int) -> dict[str, Tensor]: ...
@@ -57,7 +57,9 @@ class Batches:
         self._first = np.cumsum(self._count) - self._count
         self.words = _encoded(tokenizer, data.texts)
         if data.things:
-            self.captions = _encoded(tokenizer, data.things.captions)
+            captions = data.things.captions
+            encoded = _encoded(tokenizer, captions.ravel().tolist()).astype(np.int16)
+            self.captions = encoded.reshape(*captions.shape, -1)  # (n, m, L)
 
     def __call__(self, step: int) -> dict[str, Tensor]:
         d, random = self.data, np.random.default_rng([self.seed, step])
@@ -90,10 +92,10 @@ class Batches:
             "coverage": d[Field.COVERAGE][pick].astype(np.float32) / 255,
         }
         if things := self.data.things:
-            batch["item_coverage"] = (batch["coverage"] * things.inside[pick])[:, None]
+            batch["item_coverage"] = things.coverage(shown)
             for name in ("kind", "colour", "size"):
-                batch[f"item_{name}"] = getattr(things, name)[pick, None]
-            batch["captions"] = self.captions[pick][:, None]
+                batch[f"item_{name}"] = getattr(things, name)[shown]
+            batch["captions"] = self.captions[shown].astype(np.int64)
         if self.nothing:
             nothing = random.random(self.batch) < self.nothing
             for name in ("words", "chunk", "coverage"):

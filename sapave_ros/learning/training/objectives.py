@@ -45,7 +45,7 @@ class Readout(nn.Module):
 
     def attribute_losses(self, sight: Tensor, batch: dict[str, Tensor]) -> Losses:
         """Cross entropy of colour, kind and size, weighted by how much of a patch its foremost thing covers."""
-        share, which = batch["item_coverage"].flatten(2).max(1)  # (B, h w) each
+        share, which = batch["item_coverage"].flatten(2).max(1)  # (P, h w) each
         at = share > 0.05
         seen, share = sight[at], share[at]  # (P, width), (P,)
         losses = {}
@@ -63,8 +63,8 @@ class Readout(nn.Module):
 
         Things described in the same words, or known to be of one colour and kind, are equally right.
         """
-        coverage = batch["item_coverage"].flatten(2)  # (B, n, h w)
-        size = coverage.sum(2)  # (B, n) in patches
+        coverage = batch["item_coverage"].flatten(2)  # (P, n, h w)
+        size = coverage.sum(2)  # (P, n) in patches
         row, item = ((size > 0.5) & (batch["captions"] != 0).any(2)).nonzero(as_tuple=True)
         if len(row) > CAPTIONS:
             some = torch.randperm(len(row), device=row.device)[:CAPTIONS]
@@ -108,6 +108,9 @@ class Ground(nn.Module):
             ground = grounding_loss(evidence.float(), batch["coverage"])
             return {"loss": ground, "ground": ground}
         _, evidence, sight = backbone.perceive(*seen)
+        if (picture := batch.get("picture")) is not None:  # once each: things are a picture's, not an instruction's
+            first = torch.searchsorted(picture, torch.arange(len(batch["rgb"]), device=picture.device))
+            sight = sight[first]
         sight = self.readout.norm(sight)
         losses = {"ground": grounding_loss(evidence.float(), batch["coverage"])}
         loss = losses["ground"]
