@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -18,24 +17,16 @@ from pathlib import Path
 
 from sapave_ros.claims import ClaimedError, claim_run
 from sapave_ros.graph import READY
+from sapave_ros.orphans import die_with
 from sapave_ros.plan import Options, Start, environment, plan
 from sapave_ros.shared_memory import clear_left_behind
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0  # the arms' release takes 2 s; the rest is slack for a busy machine
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)  # loaded here: a child between fork and exec must not load anything
 
 
 class BringupError(RuntimeError):
     """The graph could not be started, or lost a process. The message names it and quotes its last lines."""
-
-
-def _die_with(parent: int) -> None:
-    """In the child before exec: SIGTERM when the parent dies, so that even SIGKILL of it leaves no orphan."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the line above
-        os._exit(1)
 
 
 @dataclass
@@ -133,7 +124,7 @@ class Bringup:
             errors="replace",
             # Its own session: Ctrl-C in the terminal reaches bringup alone, which stops the rest in order.
             start_new_session=True,
-            preexec_fn=partial(_die_with, os.getpid()),
+            preexec_fn=partial(die_with, os.getpid()),
             # Inherited, so that what is claimed stays claimed until the last process has ended.
             pass_fds=[held.fileno() for held in self._claims],
         )

@@ -23,6 +23,7 @@ from sapave_ros.bench.criteria import LookCriterion
 from sapave_ros.bench.lockstep import HeadLoop, Looker, LoopTiming
 from sapave_ros.cli import json_argument
 from sapave_ros.core.kinematics import Kinematics
+from sapave_ros.orphans import die_with_pool
 from sapave_ros.policy.session import SessionParameters
 from sapave_ros.share import share_path
 from sapave_ros.sim.scene import random_scene
@@ -123,6 +124,7 @@ _worker: _Worker
 
 def _begin(*args: Any) -> None:
     global _worker
+    die_with_pool()
     _worker = _Worker(*args)
 
 

@@ -27,6 +27,7 @@ from sapave_ros.bench.lockstep import Episode, Eyes, HeadLoop, Looker, LoopTimin
 from sapave_ros.bench.perception_cases import Case, CaseMaker, Pair
 from sapave_ros.core.observation import ObservationParameters
 from sapave_ros.learning.pairs.camera import NOMINAL, PICTURE_SIZE, Device
+from sapave_ros.orphans import die_with_pool
 from sapave_ros.policy.session import SessionParameters
 from sapave_ros.sim.rooms import Room
 from sapave_ros.sim.targets import HeadPose, Target
@@ -291,6 +292,7 @@ _player: Player
 
 def _begin(settings: Settings) -> None:
     global _player
+    die_with_pool()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
     _player = Player(settings)
 

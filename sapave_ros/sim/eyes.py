@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import math
 import os
 import signal
@@ -26,6 +25,7 @@ import numpy as np
 
 from sapave_ros import g1, graph, scheduling
 from sapave_ros.drivers.frame_ring import FrameRingWriter
+from sapave_ros.orphans import die_with
 from sapave_ros.sim.aim import Aim
 from sapave_ros.sim.camera_faults import CameraFaults
 from sapave_ros.sim.faults import FaultSocket
@@ -45,8 +45,6 @@ FRAMES_HZ = graph.CAMERA_HZ / 2
 15 Hz; the rest of a machine with two cores is needed by the control loops and the policy."""
 
 PERIOD_S = 1.0 / FRAMES_HZ
-
-_PR_SET_PDEATHSIG = 1
 
 
 class Eyes:
@@ -140,9 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the simulator, which then ends this process
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != options.parent:  # it died before the line above
-        return 1
+    die_with(options.parent)
     scheduling.ahead()
     try:
         room = Room.from_json(sys.stdin.read())

@@ -23,6 +23,7 @@ from sapave_ros.learning.pairs.generate import TRIPLES_PER_SHARD, ShardMaker
 from sapave_ros.learning.pairs.source import Source
 from sapave_ros.learning.pairs.splits import Split, split_named
 from sapave_ros.learning.pairs.store import ShardError, ShardName
+from sapave_ros.orphans import die_with_pool
 
 _ENVIRONMENT = {"LP_NUM_THREADS": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """A worker is one core's: software rendering and linear algebra would each start threads for all of them."""
@@ -86,7 +87,7 @@ def processes(workers: int) -> Crew:
 
     def crew(tasks: Sequence[Task]) -> Generator[Done, None, None]:
         os.environ.update(_ENVIRONMENT)
-        executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+        executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), die_with_pool)
         try:
             for future in as_completed([executor.submit(make_one, t) for t in tasks]):
                 yield future.result()
