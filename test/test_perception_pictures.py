@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -95,10 +96,9 @@ def test_an_outline_is_around_what_is_masked_and_nothing_around_nothing():
     assert not picture.any()
     mask[50:90, 100:160] = True
     outline(picture, mask)
-    rows, columns = np.nonzero(picture.any(axis=2))
-    assert abs(rows.min() - 50) <= 2 and abs(rows.max() - 89) <= 2
-    assert abs(columns.min() - 100) <= 2 and abs(columns.max() - 159) <= 2
-    assert not picture[60:80, 110:150].any()
+    edge = mask.copy()
+    edge[51:89, 101:159] = False
+    np.testing.assert_array_equal(picture.any(axis=2), edge)
 
 
 # -- playing again -------------------------------------------------------------------------------
@@ -108,8 +108,10 @@ NUMBERS = (0, 8, 9)
 
 
 @pytest.fixture(scope="module")
-def player() -> Player:
-    return Player(Settings({}, ("still", "oracle")))
+def player() -> Iterator[Player]:
+    player = Player(Settings({}, ("still", "oracle")))
+    yield player
+    player.close()
 
 
 @pytest.fixture(scope="module")
@@ -118,13 +120,15 @@ def rows(player) -> list[Result]:
 
 
 def test_what_is_played_again_ends_as_it_was_scored(player, rows):
+    turned: dict[str, list[float]] = {"still": [], "oracle": []}
     for r in rows:
         s = shot(player, r)
         assert s.result is r and s.agrees
         assert s.start.shape == s.end.shape == SIZE
         assert s.looks > 1 and 0 < s.end_s <= LookCriterion().time_limit_s + LookCriterion().hold_s
-        difference = np.abs(s.start.astype(int) - s.end).mean()  # who stands still sways a little
-        assert difference > 15 if r.policy == "oracle" else difference < 5
+        turned[r.policy].append(float(np.abs(s.start.astype(int) - s.end).mean()))
+    # Who stands still sinks a little.
+    assert all(a > 2 * b for a, b in zip(turned["oracle"], turned["still"], strict=True))
 
 
 def test_who_found_it_has_it_outlined_in_the_ring_and_not_at_the_start(player, rows):

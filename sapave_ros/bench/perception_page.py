@@ -46,7 +46,7 @@ small { color: #666; font-weight: 400; white-space: nowrap; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2em 1.2em; } dt { color: #666; } dd { margin: 0; }
 code { font-size: .92em; overflow-wrap: anywhere; }
 figure { margin: 0; } img { max-width: 100%; display: block; } .plot { margin: 1.5em 0; }
-.shots { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 1.4em 1em; }
+.shots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(480px, 100%), 1fr)); gap: 1.4em 1em; }
 .shots .two { display: grid; grid-template-columns: 1fr 1fr; gap: 2px; } .shots img { width: 100%; }
 .shots figcaption { font-size: 13px; line-height: 1.4; padding: .3em .5em; border-left: 4px solid; }
 .reached figcaption { border-color: #2a8a3a; } .missed figcaption { border-color: #c0392b; }
@@ -161,18 +161,19 @@ def trained(path: Path) -> list[tuple[str, Node]]:
 def scores(report: Mapping[str, Any]) -> list[Element]:
     """Success of every policy, the paper's figures beside it, and what further models lose."""
     splits, models = report["splits"], list(report["models"])
+    many = len(splits) > 1
     rows: list[Row] = []
     for policy, mean in report["mean"].items():
         cells = [of["policies"][policy] for of in splits.values()]
         times = [c["median_time_s"] for c in cells if c["median_time_s"] is not None]
         time = f"{sum(times) / len(times):.2f} s" if times else "–"
         style = "main" if models[:1] == [policy] else ""
-        rows.append((policy, [*map(share, (*cells, mean)), time], style))
-    columns = [*splits, "mean", "median time"]
+        rows.append((policy, [*map(share, (*cells, mean) if many else cells), time], style))
+    columns = [*splits, *(["mean"] if many else []), "median time"]
     paper: list[Row] = []
     for name, values in report["paper"].items():
         own = [values[s] for s in splits]
-        paper.append((name, [*(f"{100 * v:.1f} %" for v in (*own, sum(own) / len(own))), "–"], ""))
+        paper.append((name, [*(f"{100 * v:.1f} %" for v in ((*own, sum(own) / len(own)) if many else own)), "–"], ""))
     whole = table("", columns, rows)
     note = (
         "the paper's own figures (arXiv 2603.12193): another robot, other scenes and requests in splits of these names"
@@ -273,7 +274,7 @@ def shown(shots: Sequence[Shot]) -> list[Element]:
     if not shots:
         return []
     parts = [
-        el("h2", f"What {shots[0].result.policy} saw"),
+        el("h2", f"What it saw: {shots[0].result.policy}"),
         el(
             "p",
             f"Left its first picture, right its last. {RULE} Failures are chosen like successes, and shown as such.",
@@ -302,7 +303,7 @@ def figure(shot: Shot) -> Element:
     lines: list[Node] = [el("q", case.text), el("br")]
     lines += [f"{case.kind}; {case.name}" + (f", {case.visibility}" if case.direction is None else ""), el("br")]
     lines += [f"{verdict(r)} {start_deg:.0f}° off the axis at the start, {r.angle_deg:.0f}° at the end; "]
-    lines += [f"{shot.looks} looks in {shot.end_s:.1f} s. ", el("small", f"case {case.number}")]
+    lines += [f"{shot.looks} looks in {shot.end_s:.1f}\u00a0s. ", el("small", f"case {case.number}")]
     if not shot.agrees:
         lines += [el("br"), el("strong", "Played again for these pictures, it ended otherwise.")]
     two = el("div", *images, class_="two")
@@ -312,10 +313,10 @@ def figure(shot: Shot) -> Element:
 def verdict(r: Result) -> str:
     """How a result ended, in words."""
     if r.success:
-        return f"Success: reached for good after {r.reached_s:.1f} s."
+        return f"Success: reached for good after {r.reached_s:.1f}\u00a0s."
     if r.first_s is None:
         return "Failure: never had it."
-    return f"Failure: had it after {r.first_s:.1f} s and did not stay."
+    return f"Failure: had it after {r.first_s:.1f}\u00a0s and did not stay."
 
 
 # -- cells ---------------------------------------------------------------------------------------

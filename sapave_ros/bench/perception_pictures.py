@@ -34,7 +34,7 @@ RULE = (
 
 Picture = NDArray[np.uint8]
 
-_TARGET, _HEAT, _INK = (255, 80, 255), (40, 140, 255), (235, 235, 235)  # BGR
+_TARGET, _HEAT, _INK, _SHADE = (255, 80, 255), (40, 140, 255), (235, 235, 235), (90, 90, 90)  # BGR
 
 
 @dataclass(frozen=True)
@@ -141,17 +141,18 @@ def draw(judge: Judge, target: Target, moment: Moment) -> Picture:
     picture = np.ascontiguousarray(judge.eye.rgbd_of(world.data, view)[0][..., ::-1])
     if moment.grounding is not None:
         picture = heated(picture, moment.grounding)
+    k = view.intrinsics
+    radius = math.tan(LookCriterion().max_angle_rad) * np.diag(k)[:2]
+    for colour, width in ((_SHADE, 3), (_INK, 1)):  # to be seen on a white wall too
+        cv2.ellipse(picture, _pixel(k[:2, 2]), _pixel(radius), 0, 0, 360, colour, width, cv2.LINE_AA)
     if isinstance(target, AnyOf):
         for thing in target.things:
             outline(picture, judge.mask(look, thing))
-    k = view.intrinsics
     if isinstance(target, HeadPose):
         here, there = (judge.camera_in_torso(head) for head in (look.head, target.pose))
         axis = k @ here[:3, :3].T @ there[:3, 2]
-        if axis[2] > 0:
+        if axis[2] > 0.1:  # in front, and not nearly beside
             cv2.drawMarker(picture, _pixel(axis[:2] / axis[2]), _TARGET, cv2.MARKER_TILTED_CROSS, 12, 2, cv2.LINE_AA)
-    radius = math.tan(LookCriterion().max_angle_rad) * np.diag(k)[:2]
-    cv2.ellipse(picture, _pixel(k[:2, 2]), _pixel(radius), 0, 0, 360, _INK, 1, cv2.LINE_AA)
     return picture
 
 
@@ -171,7 +172,7 @@ def heated(picture: Picture, grounding: NDArray[np.floating]) -> Picture:
 def outline(picture: Picture, mask: NDArray[np.bool_]) -> None:
     """Draws the outline of a mask (H, W) into a picture (H, W, 3)."""
     lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    cv2.drawContours(picture, lines, -1, _TARGET, 2, cv2.LINE_AA)
+    cv2.drawContours(picture, lines, -1, _TARGET, 1)
 
 
 def _pixel(point: NDArray[np.floating]) -> tuple[int, int]:
