@@ -8,6 +8,9 @@ from xml.etree.ElementTree import Element
 
 Node = Element | str
 
+Fact = tuple[str, Node]
+"""A name and what it means."""
+
 Row = tuple[str, Sequence[Node], str]
 """Of a table: its name, its cells (a `td` or what is in one), and its class or an empty text."""
 
@@ -46,8 +49,8 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Row]) -> Element:
     return el("table", *([el("caption", caption)] if caption else []), head, body)
 
 
-def listed(facts: Iterable[tuple[str, Node]]) -> Element:
-    """Names and what they mean."""
+def listed(facts: Iterable[Fact]) -> Element:
+    """A list of names and what they mean."""
     return el("dl", *(node for name, what in facts for node in (el("dt", name), el("dd", what))))
 
 

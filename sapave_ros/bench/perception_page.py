@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from sapave_ros import __version__
-from sapave_ros.bench.markup import Node, Row, el, listed, page, row, table
+from sapave_ros.bench.markup import Fact, Node, Row, el, listed, page, row, table
 from sapave_ros.bench.perception_cases import NOT_YET_RAD
 from sapave_ros.bench.perception_pictures import RULE, Shot
 from sapave_ros.bench.perception_play import QUIET, Result
@@ -39,7 +39,8 @@ table { border-collapse: collapse; margin: 1em 0; }
 caption { text-align: left; font-weight: 600; padding: .3em 0; }
 th, td { padding: .25em .8em; text-align: right; border-bottom: 1px solid #eee; font-variant-numeric: tabular-nums; }
 th { font-weight: 600; } th:first-child { text-align: left; } tbody th { font-weight: 400; }
-td[style] { background: linear-gradient(to right, #d9e8f5 var(--share), transparent var(--share)); }
+td[style] { border-left: 4px solid #fff;
+  background: linear-gradient(to right, #d9e8f5 var(--share), transparent var(--share)); }
 .main th, .main td { font-weight: 600; }
 .paper th, .paper td { color: #666; } .paper th[colspan] { font-style: italic; padding-top: .8em; }
 small { color: #666; font-weight: 400; white-space: nowrap; }
@@ -99,7 +100,7 @@ def html(report: Mapping[str, Any], command: str, shots: Sequence[Shot], plots: 
 def made(report: Mapping[str, Any], command: str) -> list[Element]:
     """What was measured, how, and of what."""
     c, splits = report["criterion"], report["splits"]
-    facts: list[tuple[str, Node]] = [
+    facts: list[Fact] = [
         ("command", el("code", command)),
         ("sapave_ros", __version__),
         ("cases", f"{report['cases']:,} of each split, the same for every policy"),
@@ -127,35 +128,31 @@ def made(report: Mapping[str, Any], command: str) -> list[Element]:
         listed(facts),
     ]
     for name, path in report["models"].items():
-        parts += [el("h3", name), listed(trained(Path(path)))]
+        own, notes = trained(Path(path))
+        parts += [el("h3", name), listed(own), el("details", el("summary", "notes of its training"), listed(notes))]
     for name, of in report["unknown_words"].items():
         unseen = {split: u for split, u in of.items() if u["requests"]}
         if unseen:
-            counts = ", ".join(f"{u['requests']} of {u['of']} in {split}" for split, u in unseen.items())
-            parts.append(
-                el(
-                    "p",
-                    el("strong", f"{name} was not trained with all words"),
-                    f": requests with some that it never saw are {counts}.",
-                )
-            )
+            counts = ", ".join(f"{u['requests']} of {u['of']} requests in {split}" for split, u in unseen.items())
+            what = el("strong", f"{name} was not trained with all words")
+            parts.append(el("p", what, f": {counts} have some that it never saw."))
     return parts
 
 
-def trained(path: Path) -> list[tuple[str, Node]]:
-    """What the manifest of a model says of it."""
+def trained(path: Path) -> tuple[list[Fact], list[Fact]]:
+    """What the manifest of a model says of it, and of its training."""
     m = contract.read(path)
-    facts: list[tuple[str, Node]] = [
+    facts: list[Fact] = [
         ("file", el("code", path.name)),
         ("name", f"{m.name}, {m.weights_bytes / 1e6:.1f} MB"),
         ("weights", el("code", f"SHA-256 {m.weights_sha256}")),
         ("words", f"{len(m.vocabulary)} known, {m.max_words} read of an instruction"),
     ]
+    notes: list[Fact] = []
     for key, value in sorted(m.training.items()):
-        notes = value.items() if isinstance(value, dict) else ()
-        text = ", ".join(f"{k} {_short(v)}" for k, v in sorted(notes)) if notes else _short(value)
-        facts.append((f"training: {key}", el("code", text)))
-    return facts
+        of = sorted(value.items()) if isinstance(value, dict) else []
+        notes.append((key, el("code", ", ".join(f"{k} {_short(v)}" for k, v in of) if of else _short(value))))
+    return facts, notes
 
 
 def scores(report: Mapping[str, Any]) -> list[Element]:
@@ -176,7 +173,7 @@ def scores(report: Mapping[str, Any]) -> list[Element]:
         paper.append((name, [*(f"{100 * v:.1f} %" for v in ((*own, sum(own) / len(own)) if many else own)), "–"], ""))
     whole = table("", columns, rows)
     note = (
-        "the paper's own figures (arXiv 2603.12193): another robot, other scenes and requests in splits of these names"
+        "The paper's own figures (arXiv 2603.12193): another robot, other scenes and requests in splits of these names"
     )
     whole.append(el("tbody", el("tr", el("th", note, colspan=str(len(columns) + 1))), *map(row, paper), class_="paper"))
     parts = [el("h2", "Success"), el("div", whole, class_="wide")]
@@ -211,7 +208,7 @@ def exchanges(report: Mapping[str, Any]) -> list[Element]:
     parts = []
     if "swap" in report:
         rows: list[Row] = [
-            (f"{policy}, {split}", [share(s[k]) for k in ("both", "one", "nearer")], "")
+            (f"{policy}, {split}", [share(s[k], counted=True) for k in ("both", "one", "nearer")], "")
             for split, of in report["swap"].items()
             for policy, s in of.items()
         ]
@@ -227,7 +224,7 @@ def exchanges(report: Mapping[str, Any]) -> list[Element]:
     if "empty" in report:
         degrees = float(np.rad2deg(QUIET.max_angle_rad))
         silent: list[Row] = [
-            (f"{policy}, {split}", [share(e["stayed"]), *_far(e["farthest_deg"])], "")
+            (f"{policy}, {split}", [share(e["stayed"], counted=True), *_far(e["farthest_deg"])], "")
             for split, of in report["empty"].items()
             for policy, e in of.items()
         ]
@@ -258,7 +255,7 @@ def cameras(report: Mapping[str, Any]) -> list[Element]:
         for change, level in dict.fromkeys((c["change"], c["level"]) for c in cells):
             own = {c["knowledge"]: c for c in cells if (c["change"], c["level"]) == (change, level)}
             title = "as drawn" if change == "nothing" else f"{change} {level:g}"
-            rows.append((title, [share(own.get(t)) for t in told], ""))
+            rows.append((title, [share(own.get(t), counted=True) for t in told], ""))
         parts.append(table(policy, [f"geometry: {t}" for t in told], rows))
     return parts
 
@@ -326,7 +323,7 @@ def share(cell: Mapping[str, Any] | None, counted: bool = False) -> Element:
     """A cell with a share, its interval and, if `counted`, of how many."""
     if cell is None or cell["success"] is None:
         return el("td", "–")
-    low, high = (100 * x for x in cell["success_95"])
+    low, high = (round(100 * x, 1) + 0.0 for x in cell["success_95"])  # and never -0
     value = 100 * cell["success"]
     of = f" of {cell['episodes']}" if counted else ""
     return el("td", f"{value:.1f} % ", el("small", f"{low:.1f}–{high:.1f}{of}"), style=f"--share: {value:.1f}%")
