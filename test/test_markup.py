@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sapave_ros.bench.markup import el, listed, page, row, table
@@ -34,6 +34,7 @@ class Reader(HTMLParser):
         self.texts.append(data)
 
 
+@settings(deadline=None)
 @given(st.one_of(TEXTS, SHARP), st.one_of(TEXTS, SHARP))
 def test_texts_are_read_back_as_they_were_written(text, other):
     document = Reader(

@@ -27,7 +27,10 @@ from sapave_ros.policy import manifest as contract
 INDEX, PICTURES = "index.html", "pictures"
 """What is written into the folder, besides plots."""
 
-_QUALITY = 88
+_JPEG = (
+    *(cv2.IMWRITE_JPEG_QUALITY, 85),
+    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),  # else thin lines lose their colour
+)
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -66,7 +69,7 @@ def write(
     (folder / PICTURES).mkdir(exist_ok=True)
     for shot in shots:
         for end, picture in (("start", shot.start), ("end", shot.end)):
-            _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+            _, data = cv2.imencode(".jpg", picture, _JPEG)
             (folder / picture_name(shot, end)).write_bytes(data.tobytes())
     index = folder / INDEX
     index.write_text(html(report, command, shots, plots), encoding="utf-8")

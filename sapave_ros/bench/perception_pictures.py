@@ -143,7 +143,7 @@ def draw(judge: Judge, target: Target, moment: Moment) -> Picture:
         picture = heated(picture, moment.grounding)
     k = view.intrinsics
     radius = math.tan(LookCriterion().max_angle_rad) * np.diag(k)[:2]
-    for colour, width in ((_SHADE, 3), (_INK, 1)):  # to be seen on a white wall too
+    for colour, width in ((_SHADE, 2), (_INK, 1)):  # to be seen on a white wall too
         cv2.ellipse(picture, _pixel(k[:2, 2]), _pixel(radius), 0, 0, 360, colour, width, cv2.LINE_AA)
     if isinstance(target, AnyOf):
         for thing in target.things:
@@ -170,9 +170,9 @@ def heated(picture: Picture, grounding: NDArray[np.floating]) -> Picture:
 
 
 def outline(picture: Picture, mask: NDArray[np.bool_]) -> None:
-    """Draws the outline of a mask (H, W) into a picture (H, W, 3)."""
-    lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    cv2.drawContours(picture, lines, -1, _TARGET, 1)
+    """Draws a line around a mask (H, W) into a picture (H, W, 3): what it is around stays as it is."""
+    around = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > mask
+    picture[around] = _TARGET
 
 
 def _pixel(point: NDArray[np.floating]) -> tuple[int, int]:
