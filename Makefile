@@ -17,7 +17,7 @@ endif
 
 export MUJOCO_GL ?= egl
 
-.PHONY: demo dev test test-slow coverage mutants faults lint bench train train-debug clean apt
+.PHONY: demo dev test test-slow coverage mutants faults lint bench results train train-debug clean apt
 
 demo: $(VENV)/.run
 	$(BIN)/sapave demo $(ARGS)
@@ -70,6 +70,10 @@ train-debug: $(VENV)/.dev
 bench: $(VENV)/.run
 	$(BIN)/sapave bench look
 	$(BIN)/sapave bench latency
+
+# Looking where words say, on all three splits, as a page with pictures: out/perception/index.html; hours on two cores.
+results: $(VENV)/.run
+	$(BIN)/sapave bench perception --swap --perturb --page out/perception --json out/perception/results.json $(ARGS)
 
 # EGL renders the simulation without a screen; libusb is what pyrealsense2 loads.
 apt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sapave_ros import g1
 from sapave_ros.learning import labels
@@ -37,9 +38,13 @@ def _chunk(observation: Observation, increments: Floats) -> ActionChunk:
 
 class Model:
     """The exported model, as the inference node runs it. Raises ManifestError (a ValueError) on a model that
-    does not fit, ValueError where it was not trained to move the head."""
+    does not fit, ValueError where it was not trained to move the head.
+
+    grounding: (h, w) 0..1, where it saw what it was told when it last looked.
+    """
 
     sees = True
+    grounding: NDArray[np.float32] | None = None
 
     def __init__(self, path: Path, parameters: SessionParameters | None = None) -> None:
         self._policy = OnnxPolicy(path)
@@ -54,9 +59,12 @@ class Model:
 
     def start(self, world: World, target: Target) -> None:
         self._session.reset()
+        self.grounding = None
 
     def look(self, observation: Observation) -> ActionChunk | None:
-        return self._session.infer(observation).head
+        output = self._session.infer(observation)
+        self.grounding = output.grounding
+        return output.head
 
 
 class Still:

@@ -2,7 +2,7 @@
 
 Rooms, requests and start poses as in `perception_cases`; the model is scored beside policies that do not see (`still`,
 `sweep`, `random`) and one that knows (`oracle`). `--swap` asks whether the words are used, `--perturb` whether depth,
-intrinsics and the camera's pose are.
+intrinsics and the camera's pose are. `--page` writes all of it as a page.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from sapave_ros.bench import lookers, perception_plots
+from sapave_ros.bench import lookers, perception_page, perception_pictures, perception_plots
 from sapave_ros.bench.lockstep import LoopTiming
 from sapave_ros.bench.perception_cases import CELLS, SPLITS
-from sapave_ros.bench.perception_play import BASELINES, Perturbed, Result, Row, Settings, Task, play
+from sapave_ros.bench.perception_play import BASELINES, Result, Settings, Task, play
 from sapave_ros.bench.perception_report import (
     changed,
     episode,
@@ -60,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="also draw; episodes then go on for the thresholds")
     parser.add_argument(
+        "--page", type=Path, metavar="DIR", help="also write all of it as a page, with plots and pictures"
+    )
+    parser.add_argument(
         "--unknown-words", action="store_true", help="score models that were not trained with these words"
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
@@ -78,7 +82,10 @@ def run(args: argparse.Namespace) -> int:
     tokenizers = {name: fit(name, path, args.unknown_words) for name, path in models.items()}
     baselines = tuple(p for p in BASELINES if p in args.policies)
     timing = LoopTiming(inference_delay_s=args.delay)
-    settings = Settings(models, baselines, args.chunking, timing, thresholds=args.plots is not None)
+    folders = list(dict.fromkeys(f for f in (args.plots, args.page) if f))
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)  # fails before hours are spent
+    settings = Settings(models, baselines, args.chunking, timing, thresholds=bool(folders))
     rows = play(settings, tasks(splits, cases, args.swap, args.perturb), min(args.workers, cases))
 
     results = [r for r in rows if isinstance(r, Result)]
@@ -92,12 +99,18 @@ def run(args: argparse.Namespace) -> int:
     if args.perturb:
         report["perturb"] = changed(rows)
         print_perturb(report["perturb"])
-    if args.plots:
-        args.plots.mkdir(parents=True, exist_ok=True)
-        report["sensitivity"] = _plot(args.plots, rows, results, splits, settings)
+    shown = shown_policies(settings)
+    plots: dict[str, str] = {}
+    for folder in folders:
+        plots, report["sensitivity"] = perception_plots.draw(folder, rows, splits, settings, shown)
+        print(f"plots in {folder}")
     report["episodes"] = [episode(r) for r in results]
     if args.json:
         args.json.write_text(json.dumps(report, indent=1))
+    if args.page:
+        chosen = perception_pictures.choose(results, splits, shown[0])
+        shots = perception_pictures.shoot(settings, chosen)
+        print(f"page: {perception_page.write(args.page, report, command(args), shots, plots)}")
     return 0
 
 
@@ -118,7 +131,7 @@ def named_models(policies: Sequence[str], model: Path | None, further: Sequence[
     models = {MODEL: model or share_path(SHIPPED)} if MODEL in policies else {}
     for text in further:
         name, separator, path = text.partition("=")
-        if not (name and separator and path):
+        if not (separator and path and re.fullmatch(r"[\w.-]+", name)):  # plots are called after it
             raise ValueError(f"--models {text!r}; expected NAME=PATH, such as without_depth=out/ablation.onnx")
         if name in models or name in BASELINES or name == MODEL:
             raise ValueError(f"--models {text!r}; {name} is the name of another policy")
@@ -144,16 +157,21 @@ def fit(name: str, path: Path, unknown_words: bool) -> Tokenizer:
     return Tokenizer(manifest.vocabulary, manifest.max_words)
 
 
-def _plot(
-    folder: Path, rows: Sequence[Row], results: Sequence[Result], splits: Sequence[str], settings: Settings
-) -> dict[str, Any]:
-    main = [p for p in (*settings.models, *settings.baselines) if p in settings.models] or list(settings.policies)[:1]
-    for policy in main:
-        perception_plots.kinds(folder / f"kinds_{policy}.png", results, splits, policy)
-    shown = [*main, *(p for p in ("oracle", "sweep") if p in settings.baselines and p not in main)]
-    drawn = perception_plots.thresholds(folder / "thresholds.png", results, splits, shown)
-    changed_cameras = [r for r in rows if isinstance(r, Perturbed)]
-    for policy in settings.models if changed_cameras else ():
-        perception_plots.cameras(folder / f"cameras_{policy}.png", changed_cameras, policy)
-    print(f"plots in {folder}")
-    return drawn
+def command(args: argparse.Namespace) -> str:
+    """As it would be typed: what differs from the defaults. Workers change nothing but the time that it takes."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    words = ["sapave", "bench", "perception"]
+    for name, default in vars(parser.parse_args([])).items():
+        value = getattr(args, name)
+        if value == default or name == "workers":
+            continue
+        words.append("--" + name.replace("_", "-"))
+        if value is not True:
+            words += map(str, value) if isinstance(value, list) else [str(value)]
+    return shlex.join(words)
+
+
+def shown_policies(settings: Settings) -> tuple[str, ...]:
+    """Those that are drawn: the models, first of all the one that ships or was named, or else the first policy."""
+    return tuple(settings.models) or settings.policies[:1]

@@ -11,7 +11,7 @@ import math
 import multiprocessing
 import os
 import signal
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
@@ -234,6 +234,13 @@ class Player:
                 for policy, looker in (self._models | reference).items():
                     success = self._run(world, looker, case.text, target, LookCriterion(), eyes).success
                     yield Perturbed(policy, case, change, level, knowledge, success)
+
+    def again(self, result: Result, watch: Callable[[Looker], Looker]) -> tuple[Episode, Target]:
+        """A scored case once more, by its policy as `watch` has it; ends as soon as it is decided."""
+        target = self._load(result.case)
+        looker = watch((self._models | self._baselines)[result.policy])
+        world = self.cases.judge(result.case.split).world
+        return self._run(world, looker, result.case.text, target, LookCriterion()), target
 
     # -- inside ----------------------------------------------------------------------------------
 

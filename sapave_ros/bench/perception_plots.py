@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sapave_ros.bench.criteria import LookCriterion
-from sapave_ros.bench.perception_play import ANGLES_RAD, FRACTIONS, LEVELS, Perturbed, Result
+from sapave_ros.bench.perception_play import ANGLES_RAD, FRACTIONS, LEVELS, Perturbed, Result, Row, Settings
 from sapave_ros.bench.perception_score import perturbed, sensitivity, share
 from sapave_ros.learning.language import KINDS_OF_INSTRUCTION
 
@@ -25,6 +25,25 @@ def _pyplot() -> Any:
     from matplotlib import pyplot
 
     return pyplot
+
+
+def draw(
+    folder: Path, rows: Sequence[Row], splits: Sequence[str], settings: Settings, policies: Sequence[str]
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """All plots that the rows are enough for. Returns file names with what they show, and what `thresholds` returns."""
+    results = [r for r in rows if isinstance(r, Result)]
+    changed = [r for r in rows if isinstance(r, Perturbed)]
+    drawn = {}
+    for policy in policies:
+        kinds(folder / f"kinds_{policy}.png", results, splits, policy)
+        drawn[f"kinds_{policy}.png"] = f"{policy}: success by kind of instruction, with intervals"
+    lines = [*policies, *(p for p in ("oracle", "sweep") if p in settings.baselines and p not in policies)]
+    figures = thresholds(folder / "thresholds.png", results, splits, lines)
+    drawn["thresholds.png"] = "success over the angle and over how much must show"
+    for policy in settings.models if changed else ():
+        cameras(folder / f"cameras_{policy}.png", changed, policy)
+        drawn[f"cameras_{policy}.png"] = f"{policy}: success with cameras mounted otherwise, with geometry and without"
+    return drawn, figures
 
 
 def kinds(path: Path, results: Sequence[Result], splits: Sequence[str], policy: str) -> None:
