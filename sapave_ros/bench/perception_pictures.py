@@ -17,12 +17,12 @@ from tqdm import tqdm
 from sapave_ros import g1
 from sapave_ros.bench import lookers
 from sapave_ros.bench.criteria import LookCriterion
-from sapave_ros.bench.judge import AnyOf, HeadPose, Judge
+from sapave_ros.bench.judge import Judge
 from sapave_ros.bench.lockstep import Looker
 from sapave_ros.bench.perception_cases import VISIBILITIES
 from sapave_ros.bench.perception_play import Player, Result, Settings
-from sapave_ros.bench.targets import Target
 from sapave_ros.learning.language import KINDS_OF_INSTRUCTION
+from sapave_ros.sim.targets import AnyOf, HeadPose, Target
 from sapave_ros.sim.world import World
 from sapave_ros.types import ActionChunk, Floats, Observation
 
@@ -137,11 +137,10 @@ def draw(judge: Judge, target: Target, moment: Moment) -> Picture:
     world = judge.world
     world.mirror(moment.qpos)
     look = judge.look(world.positions(g1.HEAD))
-    view = judge.eye.finer(look.view)
-    picture = np.ascontiguousarray(judge.eye.rgbd_of(world.data, view)[0][..., ::-1])
+    picture = np.ascontiguousarray(judge.eye.rgbd_of(world.data, look.view)[0][..., ::-1])
     if moment.grounding is not None:
         picture = heated(picture, moment.grounding)
-    k = view.intrinsics
+    k = look.view.intrinsics
     radius = math.tan(LookCriterion().max_angle_rad) * np.diag(k)[:2]
     for colour, width in ((_SHADE, 2), (_INK, 1)):  # to be seen on a white wall too
         cv2.ellipse(picture, _pixel(k[:2, 2]), _pixel(radius), 0, 0, 360, colour, width, cv2.LINE_AA)

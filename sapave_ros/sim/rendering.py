@@ -111,6 +111,7 @@ class Renderer:
 
     def close(self) -> None:
         """Frees the graphics context."""
+        self._gl.make_current()  # or what is freed is another renderer's
         self._context.free()
         self._gl.free()
 
