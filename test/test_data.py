@@ -105,6 +105,7 @@ def test_a_shard_depends_on_seed_and_number_alone(teacher, tmp_path):
 def test_labels_agree_with_the_pictures(teacher, tmp_path):
     """Where the named thing shows, the movement brings the head towards it; where it does not, it is the search."""
     from sapave_ros.learning import data
+    from sapave_ros.learning.config import PATCH
 
     data.make_shard(teacher, tmp_path / "s.npz", 0, 0, "debug", scenes=6)
     s = np.load(tmp_path / "s.npz", allow_pickle=False)
@@ -118,7 +119,7 @@ def test_labels_agree_with_the_pictures(teacher, tmp_path):
             continue
         v, u = np.unravel_index(s["coverage"][i].argmax(), (h, w))
         k = s["intrinsics"][s["image"][i]]
-        right, down = (8 * u + 3.5 - k[0, 2]) / k[0, 0], (8 * v + 3.5 - k[1, 2]) / k[1, 1]
+        right, down = (PATCH * (u + 0.5) - 0.5 - k[0, 2]) / k[0, 0], (PATCH * (v + 0.5) - 0.5 - k[1, 2]) / k[1, 1]
         end = s["chunk"][i].sum(0)  # yaw to the left, pitch down
         if abs(right) > 0.25:
             assert end[0] * right < 0.02

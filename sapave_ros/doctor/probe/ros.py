@@ -90,7 +90,7 @@ def nodes(settings: Settings) -> GraphFacts:
         options = Options(settings.sim, int(settings.ros_domain), settings.dds_domain, Path(settings.run_dir))
     except (ParameterError, ValueError) as error:
         return GraphFacts(trouble=str(error))
-    os.environ.update(environment_of_graph(options))
+    os.environ.update(environment_of_graph(options, "camera"))  # as those have it who carry pictures
     try:
         import rclpy
         from rclpy.signals import SignalHandlerOptions
