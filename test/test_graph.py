@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sapave_ros import graph, tables
-from sapave_ros.plan import Options, plan
+from sapave_ros.plan import Options, environment, plan
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = {p.name for p in graph.PROCESSES}
@@ -92,3 +92,12 @@ def test_readme_tables_are_those_of_the_code():
     assert readme == tables.render(readme), "run `sapave tables`"
     for name in tables.TABLES:
         assert f"<!-- table: {name} -->" in readme
+
+
+def test_who_moves_joints_or_watches_shares_no_memory():
+    """A process that is stopped or killed can hold up whoever shares memory with it."""
+    carriers = {p.name for p in graph.PROCESSES if graph.process_has_pictures(p.name)}
+    assert carriers == {"camera", "inference"}
+    for p in graph.PROCESSES:
+        profile = Path(environment(Options(sim=True, ros_domain=3), p.name)["FASTRTPS_DEFAULT_PROFILES_FILE"])
+        assert ("<type>SHM</type>" in profile.read_text()) == (p.name in carriers)
