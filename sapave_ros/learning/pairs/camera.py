@@ -14,6 +14,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from sapave_ros.learning.config import DEPTH_REDUCTION
+from sapave_ros.learning.config import PATCH as PATCH
 from sapave_ros.policy.preprocess import scale_intrinsics
 from sapave_ros.sim.rendering import DEPTH_RANGE_M, HEAD_CAMERA
 from sapave_ros.sim.view import FreeRenderer, View
@@ -22,11 +24,8 @@ from sapave_ros.types import Floats
 PICTURE_SIZE = (192, 320)
 """(height, width) [px] of the colours as stored: the network's (`config.Config.image_size`)."""
 
-DEPTH_SIZE = (96, 160)
+DEPTH_SIZE = (PICTURE_SIZE[0] // DEPTH_REDUCTION, PICTURE_SIZE[1] // DEPTH_REDUCTION)
 """(height, width) [px] of the depth as stored: the network's (`config.Config.depth_size`)."""
-
-PATCH = 16
-"""Side of a patch of the coverage map [px] (`config.PATCH`)."""
 
 GRID = (PICTURE_SIZE[0] // PATCH, PICTURE_SIZE[1] // PATCH)
 
