@@ -24,7 +24,6 @@ _COMMANDS = {
     "tables": ("sapave_ros.tables", "write the tables of README.md anew from graph.py"),
 }
 _BENCHES = {
-    "look": ("sapave_ros.bench.look", "closed-loop success of looking, in lockstep, on unseen scenes"),
     "perception": ("sapave_ros.bench.perception", "closed-loop success of looking where words say, on three splits"),
     "data": ("sapave_ros.bench.data", "how fast training data are made, as a share of raw rendering, and read"),
     "latency": ("sapave_ros.bench.latency", "rates, latencies and CPU of the real processes"),

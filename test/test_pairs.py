@@ -437,16 +437,17 @@ def folder(shard, maker, tmp_path_factory):
 
 def test_batches_are_those_that_training_takes(folder):
     pytest.importorskip("torch")
-    from sapave_ros.learning.data import Field
+    from sapave_ros.learning.dataset import Field
     from sapave_ros.learning.language import vocabulary
     from sapave_ros.learning.pairs.read import PairDataset
+    from sapave_ros.learning.training.batches import Batches
 
     mapped, memory = PairDataset([folder], check=True), PairDataset([folder], mapped=False)
     assert len(mapped.texts) == 100
     for f in Field:
         np.testing.assert_array_equal(mapped[f], memory[f])
     tokenizer = Tokenizer(vocabulary(), 20)
-    a, b = (d.batches(tokenizer, 8, 0)(5) for d in (mapped, memory))
+    a, b = (Batches(d, tokenizer, 8, 0)(5) for d in (mapped, memory))
     assert a["rgb"].shape == (8, *PICTURE_SIZE, 3) and a["chunk"].shape == (8, STEPS, 2)
     assert all((a[k] == b[k]).all() for k in a)
     # Each pair has the picture that it was made from.
@@ -459,7 +460,7 @@ def test_things_are_where_they_show(folder):
     """What was asked for is among the foremost things of the patches in which it shows."""
     pytest.importorskip("torch")
     from sapave_ros.learning import language
-    from sapave_ros.learning.data import Field
+    from sapave_ros.learning.dataset import Field
     from sapave_ros.learning.language.lexicon import default
     from sapave_ros.learning.pairs.read import PairDataset
     from sapave_ros.learning.training.batches import Batches
@@ -475,14 +476,14 @@ def test_things_are_where_they_show(folder):
     assert len(same) > 20 and np.mean(same) > 0.9  # what hardly shows may be foremost nowhere
     assert ((things.foremost == labels.NO_ITEM) == (things.share == 0)).all()
     assert {w for c in things.captions.ravel() for w in c.split()} <= set(language.vocabulary())
-    batch = Batches(data, Tokenizer(language.vocabulary(), 20), 10, 0, mirror=False, per_picture=5)(0)
+    batch = Batches(data, Tokenizer(language.vocabulary(), 20), 10, 0, per_picture=5)(0)
     assert batch["item_coverage"].shape == (2, things.kind.shape[1], *GRID)
     assert batch["captions"].shape == (2, things.kind.shape[1], 20)
 
 
 def test_filters_choose_pairs(folder):
     pytest.importorskip("torch")
-    from sapave_ros.learning.data import Field
+    from sapave_ros.learning.dataset import Field
     from sapave_ros.learning.pairs.read import PairDataset
 
     shown = PairDataset([folder], where={"visibility": {"in view"}, "difficulty": {0, 1}})

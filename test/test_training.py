@@ -21,47 +21,83 @@ pytest.importorskip("tensorboard")
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
 
 from sapave_ros.bench import train as bench  # noqa: E402
-from sapave_ros.learning import data, export, language, train  # noqa: E402
+from sapave_ros.learning import export, language, train  # noqa: E402
 from sapave_ros.learning import model as model_module  # noqa: E402
-from sapave_ros.learning.config import CONFIGS, PATCH, config_named  # noqa: E402
+from sapave_ros.learning.config import CONFIGS, PATCH  # noqa: E402
+from sapave_ros.learning.pairs import store  # noqa: E402
+from sapave_ros.learning.pairs.camera import DEPTH_SIZE, GRID, PICTURE_SIZE  # noqa: E402
+from sapave_ros.learning.pairs.generate import Shard  # noqa: E402
+from sapave_ros.learning.pairs.labels import STEPS  # noqa: E402
+from sapave_ros.learning.pairs.splits import SPLITS  # noqa: E402
 from sapave_ros.learning.training import loop  # noqa: E402
 from sapave_ros.learning.training.batches import Prefetch, light  # noqa: E402
 from sapave_ros.learning.training.objectives import Ground  # noqa: E402
 from sapave_ros.learning.training.run import Run  # noqa: E402
 from sapave_ros.policy.onnx_policy import OnnxPolicy  # noqa: E402
 
+PAIRS = 48
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two shards of made-up pictures: a bright square is the named thing, and the head turns to it."""
-    c = config_named("debug")
-    random = np.random.default_rng(0)
-    h, w = c.image_size
+    """Made-up triples: a bright square is the red box, and the head turns to it."""
     path = tmp_path_factory.mktemp("data")
-    for shard in range(2):
-        n = 48
-        rgb = random.integers(0, 90, (n, h, w, 3), dtype=np.uint8)
-        coverage = np.zeros((n, h // PATCH, w // PATCH), np.uint8)
-        chunk = np.zeros((n, c.chunk_steps, 2), np.float32)
-        for i in range(n):
-            v, u = random.integers(h // PATCH), random.integers(w // PATCH)
-            rgb[i, v * PATCH : (v + 1) * PATCH, u * PATCH : (u + 1) * PATCH] = (250, 20, 20)
-            coverage[i, v, u] = 255
-            chunk[i] = np.array([0.5 - (u + 0.5) * PATCH / w, (v + 0.5) * PATCH / h - 0.5]) * 0.1
-        arrays = {
-            "rgb": rgb,
-            "depth_m": np.ones((n, *c.depth_size), np.float16),
-            "intrinsics": np.tile(np.array([[w, 0, w / 2], [0, w, h / 2], [0, 0, 1]], np.float32), (n, 1, 1)),
-            "camera_in_torso": np.tile(np.eye(4, dtype=np.float32), (n, 1, 1)),
-            "joint_positions": np.zeros((n, 28), np.float32),
-            "scene": np.arange(n),
-            "image": np.arange(n),
-            "text": np.array(["look at the red box"] * n),
-            "chunk": chunk,
-            "coverage": coverage,
-        }
-        np.savez(data.shard_path(path, shard), **arrays)
+    for number, split in enumerate(("train", "val")):
+        store.write(store.ShardName(path, split, 0, 0), made_up(split, np.random.default_rng(number)))
     return path
+
+
+def made_up(split: str, random: np.random.Generator) -> Shard:
+    (h, w), (rows, columns), room = PICTURE_SIZE, GRID, SPLITS[split].room_seed(0, 0, 0)
+    shard = Shard({f.name: [] for f in store.PAIRS}, {f.name: [] for f in store.PICTURES}, rooms=1)
+    for i in range(PAIRS):
+        v, u = random.integers(rows), random.integers(columns)
+        rgb = random.integers(0, 90, (h, w, 3), dtype=np.uint8)
+        rgb[v * PATCH : (v + 1) * PATCH, u * PATCH : (u + 1) * PATCH] = (250, 20, 20)
+        shows = np.zeros(GRID, np.uint8)
+        shows[v, u] = 255
+        end = np.array([0.5 - (u + 0.5) / columns, (v + 0.5) / rows - 0.5]) * 0.1 * STEPS
+        picture = {
+            "picture": i,
+            "room_seed": room,
+            "rgb": rgb,
+            "depth_mm": np.full(DEPTH_SIZE, 1000, np.uint16),
+            "intrinsics": np.array([[w, 0, w / 2], [0, w, h / 2], [0, 0, 1]], np.float32),
+            "camera_in_torso": np.eye(4, dtype=np.float32),
+            "joint_positions": np.zeros(28, np.float32),
+            "item_kinds": ["box"],
+            "item_colours": ["red"],
+            "item_sizes": [1],
+            "foremost": np.where(shows > 0, 0, 255).astype(np.uint8),
+            "share": shows,
+        }
+        pair = {
+            "template": "tabletop",
+            "room_seed": room,
+            "split": split,
+            "picture": i,
+            "text": "look at the red box",
+            "kind": "name",
+            "target": "red box",
+            "target_kind": "box",
+            "target_colour": "red",
+            "target_size": 1,
+            "visibility": "in view",
+            "visible_fraction": 1.0,
+            "angle_rad": 0.1,
+            "difficulty": 0,
+            "head": np.zeros(2),
+            "goal": end,
+            "goal_fraction": 1.0,
+            "search": False,
+            "chunk": np.tile(end / STEPS, (STEPS, 1)).astype(np.float32),
+            "coverage": shows,
+            "box": np.array([u, v, u + 1, v + 1]) * PATCH,
+        }
+        for rows_of, values in ((shard.pictures, picture), (shard.pairs, pair)):
+            for name, value in values.items():
+                rows_of[name].append(value)
+    return shard
 
 
 def arguments(folder, run_dir, **changes) -> argparse.Namespace:
@@ -248,6 +284,23 @@ def test_ablations_share_one_pretrained_backbone(folder, trained, tmp_path):
         train.run(arguments(folder, tmp_path / "no", stage="look", ground=ground, set=["widths=8,8,16,32"]))
 
 
+def test_what_ground_taught_travels_in_a_small_file(folder, trained, tmp_path):
+    """In 16 bits, without what the optimiser remembers; both stages start from it."""
+    small = tmp_path / "backbone.pt"
+    assert export.run(argparse.Namespace(run=trained, output=tmp_path / "debug.onnx", backbone=small)) == 0
+    assert small.stat().st_size < (trained / "ground.pt").stat().st_size / 4
+    taught = torch.load(trained / "ground.pt", weights_only=True)["average"]["backbone.stem.weight"]
+    for stage, steps in (("ground", "ground_steps"), ("look", "look_steps")):
+        run_dir = tmp_path / stage
+        train.run(arguments(folder, run_dir, stage=stage, ground=small, lr=1e-9, **{steps: 1}))
+        stem = torch.load(run_dir / f"{stage}.pt", weights_only=True)["model"]["backbone.stem.weight"]
+        torch.testing.assert_close(stem, taught, atol=1e-3, rtol=1e-3)
+    (tmp_path / "again").mkdir()
+    small.rename(tmp_path / "again/ground.pt")
+    with pytest.raises(ValueError, match=r"again/ground\.pt: holds weights alone.*--ground"):
+        train.run(arguments(folder, tmp_path / "again", stage="ground"))
+
+
 def test_geometry_all_is_trained_with_all_of_it(folder, tmp_path, monkeypatch):
     seen = []
     encoder = model_module.SpatialEncoder.forward
@@ -291,8 +344,8 @@ def test_two_processes_train_one_model(folder, tmp_path):
 
 def test_batches_depend_on_the_step_alone(folder):
     given = train.lessons([folder], CONFIGS["debug"].image_size)
-    one, _ = given.batches("ground", 20, 8, 3)
-    two, _ = given.batches("ground", 20, 8, 3)
+    one, _ = given.batches(20, 8, 3)
+    two, _ = given.batches(20, 8, 3)
     with Prefetch(one, 5, lambda step: 2 * step + 1) as ahead:
         taken = [ahead.take() for _ in range(3)]
     for batch, step in zip(taken, (11, 13, 15), strict=True):
@@ -338,7 +391,7 @@ def test_bench_measures_the_share_of_the_data(folder, tmp_path):
 @pytest.fixture(scope="module")
 def exported(trained, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "debug.onnx"
-    assert export.run(argparse.Namespace(run=trained, run_dir=trained, output=path)) == 0
+    assert export.run(argparse.Namespace(run=trained, output=path, backbone=None)) == 0
     return path
 
 
@@ -369,7 +422,7 @@ def test_words_that_the_network_does_not_know_are_not_exported(trained, tmp_path
 def test_export_carries_its_training(trained, exported, folder):
     m = OnnxPolicy(exported).manifest
     assert m.training["seed"] == 0
-    assert m.training["pairs"] == 48
+    assert m.training["pairs"] == PAIRS
     assert m.training["config"]["name"] == "debug"
     assert m.trained_heads == ("head",)
     assert max(m.other_bound_rad) == 0
@@ -378,11 +431,12 @@ def test_export_carries_its_training(trained, exported, folder):
 def test_pairs_that_share_a_picture_are_seen_as_if_each_had_its_own(folder):
     """Looked at once or twice, the losses and the gradients are the same."""
     given = train.lessons([folder], CONFIGS["debug"].image_size)
-    source, _ = given.batches("ground", 20, 8, 0)
+    source, _ = given.batches(20, 8, 0)
     shared = source(3)
     assert len(shared["rgb"]) == 8 // train.PER_PICTURE
-    apart = shared | {"rgb": shared["rgb"][shared["picture"]]}
-    del apart["picture"]
+    del shared["captions"]  # compared across the batch, so there four alike are not one
+    own = shared["picture"]
+    apart = {n: v[own] if len(v) == len(shared["rgb"]) else v for n, v in shared.items() if n != "picture"}
     results = []
     for batch in (shared, apart):
         torch.manual_seed(0)
@@ -394,22 +448,12 @@ def test_pairs_that_share_a_picture_are_seen_as_if_each_had_its_own(folder):
     torch.testing.assert_close(results[0][1], results[1][1], atol=1e-5, rtol=1e-4)
 
 
-def test_triples_of_rooms_are_lessons_of_their_own(tmp_path):
-    """Their words, no mirror image of them, and now and then nothing to do."""
-    from sapave_ros.learning.pairs import store
-    from sapave_ros.learning.pairs.generate import ShardMaker
-    from sapave_ros.learning.pairs.source import Rooms
-    from sapave_ros.learning.pairs.splits import split_named
-
-    for split in ("train", "val"):
-        maker = ShardMaker(split, Rooms(split_named(split)))
-        store.write(store.ShardName(tmp_path, split, 0, 0), maker.shard(0, 0, 60))
-        maker.close()
-    given = train.lessons([tmp_path], CONFIGS["debug"].image_size)
+def test_now_and_then_nothing_is_asked_and_then_nothing_is_right(folder):
+    given = train.lessons([folder], CONFIGS["debug"].image_size)
     assert given.vocabulary == language.vocabulary()
-    assert given.about["pairs"] == given.about["test_pairs"] == 60
-    learn, test = given.batches("ground", 20, 64, 0)
-    assert not learn.mirror and not test.nothing
+    assert given.about["pairs"] == given.about["test_pairs"] == PAIRS
+    learn, test = given.batches(20, 64, 0)
+    assert not test.nothing
     learn.nothing = 0.5
     batch = learn(0)
     nothing = (batch["words"] == 0).all(dim=1)
@@ -417,4 +461,4 @@ def test_triples_of_rooms_are_lessons_of_their_own(tmp_path):
     assert not batch["chunk"][nothing].any() and not batch["coverage"][nothing].any()
     assert batch["chunk"][~nothing].any()
     with pytest.raises(ValueError, match="image_size"):
-        train.lessons([tmp_path], (48, 80))
+        train.lessons([folder], (48, 80))

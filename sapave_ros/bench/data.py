@@ -166,6 +166,7 @@ def loading(folder: Path, batches: int = 60) -> dict[str, float]:
     """Pairs per second that arrive as batches, mapped from disk and from arrays in memory."""
     from sapave_ros.learning.language import vocabulary
     from sapave_ros.learning.pairs.read import PairDataset
+    from sapave_ros.learning.training.batches import Batches
     from sapave_ros.policy.tokenizer import Tokenizer
 
     start = time.perf_counter()
@@ -177,7 +178,7 @@ def loading(folder: Path, batches: int = 60) -> dict[str, float]:
     memory = PairDataset([folder], mapped=False)
     tokenizer = Tokenizer(vocabulary(), 20)
     rates: dict[str, list[float]] = {"mapped": [], "memory": []}
-    sources = {"mapped": mapped.batches(tokenizer, _BATCH, 0), "memory": memory.batches(tokenizer, _BATCH, 0)}
+    sources = {"mapped": Batches(mapped, tokenizer, _BATCH, 0), "memory": Batches(memory, tokenizer, _BATCH, 0)}
     for source in sources.values():
         for step in range(batches):
             source(step)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sapave_ros.bench.criteria import LookCriterion, LookScore
-from sapave_ros.bench.look import wilson
 from sapave_ros.bench.perception_play import Perturbed, Result, Swapped, Untold
 from sapave_ros.types import Floats
 
@@ -89,6 +88,14 @@ def difference(results: Sequence[Result], policy: str, to: str) -> dict[str, Any
 
 
 # -- from what was seen --------------------------------------------------------------------------
+
+
+def wilson(p: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share p of n (Wilson 1927)."""
+    z = 1.96
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return float(centre - half), float(centre + half)
 
 
 def judged(views: NDArray[np.floating], criterion: LookCriterion) -> LookScore:

@@ -19,6 +19,7 @@ import torch
 from sapave_ros.cli import json_argument
 from sapave_ros.learning.config import CONFIGS, config_named
 from sapave_ros.learning.model import SaPaVe
+from sapave_ros.learning.pairs.command import OUTPUT
 from sapave_ros.learning.train import LEARNING_RATE, Lessons, changes, lessons
 from sapave_ros.learning.training.batches import Prefetch
 from sapave_ros.learning.training.loop import Schedule, take_step
@@ -33,7 +34,7 @@ def measure(stage: str, model: SaPaVe, given: Lessons, batch: int, steps: int, b
     """samples_s on data as they come, in_memory_s on data in memory [samples/s], ratio; medians over `steps` each."""
     run: Run = start(stage, model, Path("bench") / f"{stage}.none", LEARNING_RATE[stage], 0, "cpu")
     run.objective.train()
-    source, _ = given.batches(stage, model.config.max_words, batch, 0)
+    source, _ = given.batches(model.config.max_words, batch, 0)
     schedule = Schedule(steps=1_000_000, bf16=bf16)
     kept = source(0)
     seconds: dict[str, list[float]] = {"memory": [], "made": []}
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sapave bench train`."""
     parser.add_argument("--config", default="nano", help=f"one of {', '.join(CONFIGS)}")
     parser.add_argument("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="changes of the configuration")
-    parser.add_argument("--data", type=Path, nargs="+", default=[Path("out/data/look")], help="folders of pairs")
+    parser.add_argument("--data", type=Path, nargs="+", default=[OUTPUT], help="folders of triples")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=30, help="of each kind and stage")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all")

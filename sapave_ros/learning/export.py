@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sapave_ros.learning.config import Config
 from sapave_ros.learning.model import SaPaVe
+from sapave_ros.learning.training import checkpoint as saved
 from sapave_ros.policy import manifest as contract
 from sapave_ros.policy.manifest import Manifest
 
@@ -146,6 +147,9 @@ def write(path: Path, weights: bytes, manifest: Manifest) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, default=Path("out/runs/nano"), help="folder of the training run")
     parser.add_argument("--output", type=Path, default=Path("models/sapave_nano.onnx"), help="ONNX file to write")
+    parser.add_argument(
+        "--backbone", type=Path, help="also write what the stage `ground` taught here, for `sapave train --ground`"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -159,6 +163,9 @@ def run(args: argparse.Namespace) -> int:
         checkpoint["training"],
         {"head": checkpoint["head_bound_rad"]},
     )
+    if args.backbone:
+        saved.write(args.backbone, saved.backbone(saved.read(args.run / "ground.pt")))
+        print(f"{args.backbone}: {args.backbone.stat().st_size / 1e6:.1f} MB, the backbone")
     print(
         f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB, trained heads: {', '.join(manifest.trained_heads)}"
     )

@@ -3,7 +3,7 @@ where to look (`look`: camera adapter, spatial encoder, head decoder; stage 1 of
 
 Several processes share the work under torchrun; every one draws batches of its own:
 
-    torchrun --nproc-per-node 2 -m sapave_ros.learning.train --data out/data/look
+    torchrun --nproc-per-node 2 -m sapave_ros.learning.train --data out/data/pairs
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ import torch
 
 from sapave_ros.learning import language
 from sapave_ros.learning.config import CONFIGS, Config, config_from, config_named
-from sapave_ros.learning.data import Dataset, Field, load
-from sapave_ros.learning.instructions import vocabulary
+from sapave_ros.learning.dataset import Field
 from sapave_ros.learning.model import SaPaVe
-from sapave_ros.learning.pairs import store
 from sapave_ros.learning.pairs.camera import PICTURE_SIZE
+from sapave_ros.learning.pairs.command import OUTPUT
 from sapave_ros.learning.pairs.read import PairDataset
 from sapave_ros.learning.training import checkpoint
 from sapave_ros.learning.training.batches import Batches, Source
@@ -39,12 +38,12 @@ PER_PICTURE = 4
 """Pairs of a batch that share a picture: the backbone looks at it once, which is half of the time of a step."""
 
 NOTHING = 0.02
-"""Share of the triples of rooms that are asked nothing."""
+"""Share of the triples that are asked nothing: for no words the head stays where it is."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Lessons:
-    """What there is to learn from. batches: (stage, number of words read, batch size, seed) to what to train on and
+    """What there is to learn from. batches: (number of words read, batch size, seed) to what to train on and
     what to test on. vocabulary: words by number. head_bound_rad: (2,) largest increments of the chunks. about: for the
     manifest.
     """
@@ -52,39 +51,34 @@ class Lessons:
     vocabulary: tuple[str, ...]
     head_bound_rad: tuple[float, ...]
     about: dict[str, Any]
-    batches: Callable[[str, int, int, int], tuple[Source, Source]]
+    batches: Callable[[int, int, int], tuple[Source, Source]]
 
 
 def lessons(folders: list[Path], image_size: tuple[int, int]) -> Lessons:
-    """Those in folders made by `sapave data`, of either kind. Errors as `data.load` and `pairs.PairDataset`.
+    """Those in folders made by `sapave data`: from split `train` to train on, from split `val` to test on.
 
-    Triples of rooms are trained on from split `train` and tested on from split `val`. They have left and right in their
-    words, so no picture is mirrored; and some are asked nothing, for which the head stays where it is.
+    Errors as `pairs.read.PairDataset`.
     """
-    train_data: Dataset
-    test_data: Dataset
-    about: dict[str, Any] = {"data": [str(p) for p in folders]}
-    of_rooms = any(store.holds(folder) for folder in folders)
-    if of_rooms:
-        if image_size != PICTURE_SIZE:
-            raise ValueError(f"image_size: {image_size}, expected {PICTURE_SIZE}: that of the triples")
-        words = language.vocabulary()
-        train_data, test_data = PairDataset(folders, "train"), PairDataset(folders, "val")
-        about |= {"train_hash": train_data.hash, "val_hash": test_data.hash}
-    else:
-        words = vocabulary()
-        train_data, test_data = load(folders, image_size)
+    if image_size != PICTURE_SIZE:
+        raise ValueError(f"image_size: {image_size}, expected {PICTURE_SIZE}: that of the triples")
+    words = language.vocabulary()
+    train_data, test_data = PairDataset(folders, "train"), PairDataset(folders, "val")
 
-    def batches(stage: str, max_words: int, size: int, seed: int) -> tuple[Source, Source]:
+    def batches(max_words: int, size: int, seed: int) -> tuple[Source, Source]:
         tokenizer, per_picture = Tokenizer(words, max_words), PER_PICTURE if size % PER_PICTURE == 0 else 1
-        mirror, nothing = stage == "ground" and not of_rooms, NOTHING if of_rooms else 0.0
         return (
-            Batches(train_data, tokenizer, size, seed, mirror, per_picture, nothing),
-            Batches(test_data, tokenizer, size, seed + 1, mirror=False),
+            Batches(train_data, tokenizer, size, seed, per_picture, NOTHING),
+            Batches(test_data, tokenizer, size, seed + 1),
         )
 
     bound = np.abs(train_data[Field.CHUNK]).max(axis=(0, 1)).astype(float).round(5)
-    about |= {"pairs": len(train_data.texts), "test_pairs": len(test_data.texts)}
+    about = {
+        "data": [str(p) for p in folders],
+        "train_hash": train_data.hash,
+        "val_hash": test_data.hash,
+        "pairs": len(train_data.texts),
+        "test_pairs": len(test_data.texts),
+    }
     return Lessons(words, tuple(bound.tolist()), about, batches)
 
 
@@ -129,13 +123,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="FIELD=VALUE", help="changes of the configuration: adapter_rank=4"
     )
-    parser.add_argument(
-        "--data", type=Path, nargs="+", default=[Path("out/data/look")], help="folders made by `sapave data`"
-    )
+    parser.add_argument("--data", type=Path, nargs="+", default=[OUTPUT], help="folders made by `sapave data`")
     parser.add_argument(
         "--run-dir", "--run", dest="run_dir", type=Path, default=Path("out/runs/nano"), help="checkpoints and logs"
     )
-    parser.add_argument("--ground", type=Path, help="take the backbone of this ground.pt (default: the run's own)")
+    parser.add_argument(
+        "--ground", type=Path, help="start from the backbone of this ground.pt (default: for `look`, the run's own)"
+    )
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
     parser.add_argument("--ground-steps", type=int, default=7200)
     parser.add_argument("--look-steps", type=int, default=1600)
@@ -194,14 +188,23 @@ def _train(args: argparse.Namespace, config: Config, given: Lessons, processes: 
         },
     }
     for stage in STAGES if args.stage == "all" else (args.stage,):
-        if stage == "look":
-            grounded(model, args.ground or args.run_dir / "ground.pt", given.vocabulary)
+        if source := _taught(args, stage):
+            grounded(model, source, given.vocabulary)
         rate = args.lr or LEARNING_RATE[stage]
         state = start(stage, model, args.run_dir / f"{stage}.pt", rate, args.seed, processes.device, extra)
-        train, test = given.batches(stage, config.max_words, args.batch, args.seed)
+        train, test = given.batches(config.max_words, args.batch, args.seed)
         steps = getattr(args, f"{stage}_steps")
         schedule = Schedule(steps, args.seed, args.precision == "bf16", args.evaluate_every)
         train_stage(state, train, test, schedule, processes)
+
+
+def _taught(args: argparse.Namespace, stage: str) -> Path | None:
+    """Where a stage finds what has been learned before it."""
+    own: Path = args.run_dir / "ground.pt"
+    if args.stage == "all" and stage == "look":
+        return own
+    asked: Path | None = args.ground
+    return asked or (own if stage == "look" else None)
 
 
 def _commit() -> str:

@@ -21,25 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", choices=list(SPLITS), default="train")
     parser.add_argument("--seed", type=int, default=0, help=f"0 to {SEEDS - 1}")
-    parser.add_argument("--output", type=Path, help=f"folder of the shards (default: {OUTPUT})")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the shards (default: %(default)s)")
     parser.add_argument("--shards", type=int, nargs=2, metavar=("FROM", "TO"), help="these alone, to share the work")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--ray", metavar="ADDRESS", help='use this Ray cluster instead; "local" starts one here')
     parser.add_argument("--check", action="store_true", help="hold every byte of what is there against its checksums")
     parser.add_argument("--card", action="store_true", help="only write the card of what is there")
-    rooms = parser.add_argument_group("pairs of the table-and-shelf rooms, as the shipped model was trained on")
-    rooms.add_argument("--pairs", type=int, help="make at least so many of these (default folder: out/data/look)")
-    rooms.add_argument("--config", default="nano", help="whose picture size to make")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0. ValueError for what makes no sense, ShardError naming what is damaged, OSError for a full disk."""
-    if args.pairs is not None:
-        from sapave_ros.learning import data
-
-        args.output = args.output or Path("out/data/look")
-        return data.run(args)
-    folder = args.output or OUTPUT
+    folder = args.output
     if args.triples < 1 or args.workers < 1:
         raise ValueError(f"--triples {args.triples}, --workers {args.workers}; expected at least 1 of each")
     SPLITS[args.split].room_seed(args.seed, 0, 0)

@@ -1,4 +1,4 @@
-"""Shards as arrays to train on: what `learning.train.Batches` takes, in memory or mapped from disk.
+"""Shards as arrays to train on: what `training.batches.Batches` takes, in memory or mapped from disk.
 
 Pictures are decoded once. Mapped, they are then files of their own beside the shards (180 kB + 30 kB each), which the
 operating system keeps in memory as far as there is room; a batch is as fast as from arrays as long as there is.
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sapave_ros.learning.data import Dataset, Field, Things
+from sapave_ros.learning.dataset import Dataset, Field, Things
 from sapave_ros.learning.language.lexicon import default
 from sapave_ros.learning.pairs import store
 from sapave_ros.learning.pairs.camera import DEPTH_SIZE, GRID, PICTURE_SIZE
@@ -40,7 +40,7 @@ _ROWS = tuple(f.name for f in store.PAIRS if f.name not in ("text", "chunk", "co
 
 
 class PairDataset(Dataset):
-    """Arrays by `data.Field`; and `rows`, every other column of the pairs by name (n, ...).
+    """Arrays by `dataset.Field`; and `rows`, every other column of the pairs by name (n, ...).
 
     folders: of shards. split: of those alone. where: column (`FILTERS`) to the values that are wanted. unseen: what is
     right for a thing that the picture does not show: to "search" for it, or to turn to the "goal" that would reveal it
@@ -119,12 +119,6 @@ class PairDataset(Dataset):
         tables = [store.read(name, "pictures", ["foremost", "share"]) for name in self._names]
         where = (np.concatenate([store.array(t, c) for t in tables]).reshape(-1, *GRID) for c in ("foremost", "share"))
         return Things(kind, colour, size, captions, *where)
-
-    def batches(self, tokenizer: Any, batch: int, seed: int, mirror: bool = False) -> Any:
-        """`learning.train.Batches` of these pairs."""
-        from sapave_ros.learning.train import Batches
-
-        return Batches(self, tokenizer, batch, seed, mirror)
 
 
 def _pairs(names: Sequence[ShardName]) -> dict[str, NDArray]:

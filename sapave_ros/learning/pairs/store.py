@@ -117,11 +117,6 @@ class ShardName:
         return ShardError(f"shard {self.folder / self.stem}: {what}; make it anew with: {self.command}")
 
 
-def holds(folder: Path) -> bool:
-    """Whether shards of triples are in a folder."""
-    return any(_parse(p) for p in folder.glob("*-*-*.json"))
-
-
 def find(folders: Iterable[Path], split: str | None = None) -> list[ShardName]:
     """Shards that have a note, in order. Raises FileNotFoundError for a folder without any."""
     found: list[ShardName] = []

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sapave_ros import g1
-from sapave_ros.learning.data import Dataset, Field
+from sapave_ros.learning.dataset import Dataset, Field
 from sapave_ros.policy.tokenizer import Tokenizer
 
 
@@ -33,9 +33,9 @@ class Batches:
     """Endless shuffled batches of a data set, augmented; their order depends on the seed and the step alone.
 
     Geometry is dropped in random subsets, so that the policy takes any. Arms and hands are somewhere at
-    random, so that where to look does not depend on them. mirror: also left and right exchanged (only for
-    grounding: the search goes around one way). per_picture: so many pairs of a batch share a picture, which is then
-    looked at once. nothing: share of pairs whose instruction is taken away: there is nothing to see and nothing to do.
+    random, so that where to look does not depend on them. Never mirrored: words say left and right. per_picture: so
+    many pairs of a batch share a picture, which is then looked at once. nothing: share of pairs whose instruction is
+    taken away: there is nothing to see and nothing to do.
     """
 
     def __init__(
@@ -44,13 +44,12 @@ class Batches:
         tokenizer: Tokenizer,
         batch: int,
         seed: int,
-        mirror: bool,
         per_picture: int = 1,
         nothing: float = 0.0,
     ):
         if batch % per_picture:
             raise ValueError(f"batch: {batch}, expected a multiple of {per_picture}, the pairs that share a picture")
-        self.data, self.batch, self.seed, self.mirror, self.per_picture = data, batch, seed, mirror, per_picture
+        self.data, self.batch, self.seed, self.per_picture = data, batch, seed, per_picture
         self.nothing = nothing
         self._by_picture = np.argsort(data[Field.IMAGE], kind="stable")  # pairs, those of a picture together
         self._count = np.bincount(data[Field.IMAGE], minlength=len(data[Field.RGB]))
@@ -100,10 +99,6 @@ class Batches:
             nothing = random.random(self.batch) < self.nothing
             for name in ("words", "chunk", "coverage"):
                 batch[name][nothing] = 0
-        if self.mirror:
-            flip = random.random(len(shown)) < 0.5
-            for name, turned in (("rgb", flip), ("coverage", flip[picture])):
-                batch[name][turned] = batch[name][turned][:, :, ::-1]
         return {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in batch.items()}
 
 

@@ -46,6 +46,14 @@ def read(path: Path) -> dict[str, Any]:
     return state
 
 
+def backbone(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint of the stage `ground` taught, and no more: averaged weights of the backbone, in 16 bits."""
+    taught = {n: v for n, v in (state["model"] | state["average"]).items() if n.startswith("backbone.")}
+    half = {n: v.half() if v.is_floating_point() else v for n, v in taught.items()}
+    about = {n: v for n, v in state.items() if n not in ("model", "average", "optimiser", "readout")}
+    return {**about, "model": half, "average": {}, "optimiser": {}}
+
+
 def check(path: Path, state: Mapping[str, Any], config: Config, vocabulary: tuple[str, ...]) -> None:
     """ValueError naming what differs, where a checkpoint is of another network or of other words."""
     here, there = plain(config), state["config"]

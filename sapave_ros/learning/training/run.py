@@ -61,6 +61,8 @@ class Run:
         """Goes on where the checkpoint stands. ValueError if it is damaged or does not fit."""
         state = checkpoint.read(self.path)
         checkpoint.check(self.path, state, self.model.config, tuple(self.extra["vocabulary"]))
+        if not state["optimiser"]:
+            raise ValueError(f"{self.path}: holds weights alone; start from them with --ground, in another --run")
         load_kept(self.model, state["model"])
         if isinstance(self.objective, Ground):
             self.objective.readout.load_state_dict(state["readout"])
