@@ -17,7 +17,7 @@ endif
 
 export MUJOCO_GL ?= egl
 
-.PHONY: demo dev test test-slow coverage mutants faults lint bench results train train-debug clean apt
+.PHONY: demo dev test test-slow coverage mutants faults lint bench results train ablations train-debug clean apt
 
 demo: $(VENV)/.run
 	$(BIN)/sapave demo $(ARGS)
@@ -52,23 +52,33 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 # The shipped weights, from nothing (sapave_ros/learning/__init__.py); what was interrupted goes on.
+TRAIN := $(BIN)/torchrun --nproc-per-node 2 -m sapave_ros.learning.train --threads 1
 train: $(VENV)/.dev
-	$(BIN)/sapave data --pairs 40000
-	$(BIN)/sapave train --stage ground
-	$(BIN)/sapave train --stage look
-	$(BIN)/sapave export
-	$(BIN)/python -m sapave_ros.learning.rollout --shards 6
-	$(BIN)/sapave train --stage look --data out/data/look out/data/visited --look-steps 2400
-	$(BIN)/sapave export
+	$(BIN)/sapave data --triples 200000
+	$(BIN)/sapave data --split val --triples 2000
+	$(TRAIN)
+	$(BIN)/sapave export --backbone models/sapave_nano_backbone.pt
+
+# The paper's ablations from the shipped backbone, each as long as the other, and their scores; hours on two cores.
+ABLATIONS := nano nano-no-adapter nano-no-spatial nano-shared-head nano-geometry-none nano-geometry-depth nano-geometry-kt nano-geometry-all
+ablations: $(VENV)/.dev
+	$(BIN)/sapave data --triples 200000
+	$(BIN)/sapave data --split val --triples 2000
+	set -e; for name in $(ABLATIONS); do \
+	  $(TRAIN) --config $$name --stage look --ground models/sapave_nano_backbone.pt --run out/ablations/$$name --look-steps $(or $(STEPS),800); \
+	  $(BIN)/sapave export --run out/ablations/$$name --output out/ablations/$$name.onnx; done
+	$(BIN)/sapave bench perception --perturb --policies still oracle --json out/ablations/results.json \
+	  --models $(foreach name,$(ABLATIONS),$(name)=out/ablations/$(name).onnx) $(ARGS)
 
 # The same road in a minute, for a policy that can do nothing.
 train-debug: $(VENV)/.dev
-	$(BIN)/sapave data --config debug --pairs 1000 --output out/data/debug
+	$(BIN)/sapave data --triples 1000 --output out/data/debug
+	$(BIN)/sapave data --split val --triples 1000 --output out/data/debug
 	$(BIN)/sapave train --config debug --data out/data/debug --run out/runs/debug --ground-steps 50 --look-steps 50
 	$(BIN)/sapave export --run out/runs/debug --output out/debug.onnx
 
 bench: $(VENV)/.run
-	$(BIN)/sapave bench look
+	$(BIN)/sapave bench perception --quick
 	$(BIN)/sapave bench latency
 
 # Looking where words say, on all three splits, as a page with pictures: out/perception/index.html; hours on two cores.
