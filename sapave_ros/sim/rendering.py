@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import mujoco
@@ -93,21 +95,9 @@ class Renderer:
 
     def geoms(self, data: mujoco.MjData, camera: Camera, *, target_alone: bool = False) -> NDArray[np.int32]:
         """Geom id of every pixel (H, W), -1 for none. target_alone: only geoms of `GROUP_TARGET` are drawn."""
-        flags = self._scene.flags
-        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
-        try:
+        with self._segmented():
             viewport = self._draw(data, camera, self._target_alone if target_alone else self._everything)
-        finally:
-            flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 0
-        picture = np.empty((camera.height, camera.width, 3), np.uint8)
-        mujoco.mjr_readPixels(picture, None, viewport, self._context)
-        drawn = self._scene.geoms[: self._scene.ngeom]
-        table = np.full(self._scene.ngeom + 1, -1, np.int32)
-        for geom in drawn:
-            if geom.segid >= 0 and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
-                table[geom.segid + 1] = geom.objid
-        number = picture[::-1].astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)
-        return table[number]
+        return self._geoms(viewport)
 
     def close(self) -> None:
         """Frees the graphics context."""
@@ -118,19 +108,44 @@ class Renderer:
     def _draw(self, data: mujoco.MjData, camera: Camera, option: mujoco.MjvOption) -> mujoco.MjrRect:
         self._gl.make_current()
         self._camera.fixedcamid = self._model.camera(camera.name).id
+        self._arrange(data, option, self._outside(data, camera))
         viewport = mujoco.MjrRect(0, 0, camera.width, camera.height)
-        # MuJoCo draws what is behind the camera too; most of the robot is.
+        mujoco.mjr_render(viewport, self._scene, self._context)
+        return viewport
+
+    def _arrange(self, data: mujoco.MjData, option: mujoco.MjvOption, outside: NDArray[np.bool_]) -> None:
+        """What is to be drawn, without the geoms (ngeom,) that are outside of the picture: MuJoCo draws what is behind
+        the camera too, and most of the robot is."""
         groups = self._model.geom_group
         before = groups.copy()
-        groups[self._outside(data, camera)] = GROUP_HIDDEN
+        groups[outside] = GROUP_HIDDEN
         try:
             mujoco.mjv_updateScene(
                 self._model, data, option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
             )
         finally:
             groups[:] = before
-        mujoco.mjr_render(viewport, self._scene, self._context)
-        return viewport
+
+    @contextmanager
+    def _segmented(self) -> Iterator[None]:
+        """Geoms are drawn in the colours of their numbers."""
+        flags = self._scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
+        try:
+            yield
+        finally:
+            flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 0
+
+    def _geoms(self, viewport: mujoco.MjrRect) -> NDArray[np.int32]:
+        """Geom id of every pixel that was drawn `_segmented` (H, W), -1 for none."""
+        picture = np.empty((viewport.height, viewport.width, 3), np.uint8)
+        mujoco.mjr_readPixels(picture, None, viewport, self._context)
+        table = np.full(self._scene.ngeom + 1, -1, np.int32)
+        for geom in self._scene.geoms[: self._scene.ngeom]:
+            if geom.segid >= 0 and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                table[geom.segid + 1] = geom.objid
+        number = picture[::-1].astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)
+        return table[number]
 
     def _outside(self, data: mujoco.MjData, camera: Camera) -> NDArray[np.bool_]:
         """Geoms (ngeom,) whose bounding sphere lies wholly outside one side of the camera's pyramid of view."""

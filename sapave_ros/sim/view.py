@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sapave_ros.sim.rendering import HEAD_CAMERA, Renderer
-from sapave_ros.sim.stage import GROUP_HIDDEN
 from sapave_ros.types import Floats
 
 
@@ -76,33 +75,14 @@ class FreeRenderer(Renderer):
 
     def geoms_of(self, data: mujoco.MjData, view: View, *, target_alone: bool = False) -> NDArray[np.int32]:
         """Geom id of every pixel of a view (h, w), -1 for none. target_alone: only `GROUP_TARGET` is drawn."""
-        flags = self._scene.flags
-        flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
-        try:
+        with self._segmented():
             viewport = self._aim(data, view, self._target_alone if target_alone else self._everything)
-        finally:
-            flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 0
-        picture = np.empty((*view.size, 3), np.uint8)
-        mujoco.mjr_readPixels(picture, None, viewport, self._context)
-        table = np.full(self._scene.ngeom + 1, -1, np.int32)
-        for geom in self._scene.geoms[: self._scene.ngeom]:
-            if geom.segid >= 0 and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
-                table[geom.segid + 1] = geom.objid
-        number = picture[::-1].astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)
-        return table[number]
+        return self._geoms(viewport)
 
     def _aim(self, data: mujoco.MjData, view: View, option: mujoco.MjvOption) -> mujoco.MjrRect:
         self._gl.make_current()
         self._camera.fixedcamid = self._model.camera(HEAD_CAMERA.name).id
-        groups = self._model.geom_group
-        before = groups.copy()
-        groups[self._beyond(data, view)] = GROUP_HIDDEN
-        try:
-            mujoco.mjv_updateScene(
-                self._model, data, option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
-            )
-        finally:
-            groups[:] = before
+        self._arrange(data, option, self._beyond(data, view))
         left, right, top, bottom = view.sides
         for camera in self._scene.camera:
             near = camera.frustum_near
