@@ -73,7 +73,6 @@ def lessons(folders: list[Path], image_size: tuple[int, int]) -> Lessons:
 
     bound = np.abs(train_data[Field.CHUNK]).max(axis=(0, 1)).astype(float).round(5)
     about = {
-        "data": [str(p) for p in folders],
         "train_hash": train_data.hash,
         "val_hash": test_data.hash,
         "pairs": len(train_data.texts),
