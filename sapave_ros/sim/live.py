@@ -16,7 +16,7 @@ from sapave_ros.sim.scene import FARTHEST_YAW_RAD, OUT_OF_VIEW_YAW_RAD, Scene, d
 PLAIN = "plain"
 """The room of `scene.random_scene`: a table, a shelf and a stool with things of ten kinds."""
 
-DEFAULT_ROOM = PLAIN
+DEFAULT_ROOM = "tabletop"
 """Where `sapave demo` and `sapave up --sim` put the robot: of `ROOMS`, one that the shipped policy has learned."""
 
 ROOMS: tuple[str, ...] = (PLAIN, *TEMPLATES)
