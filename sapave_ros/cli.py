@@ -21,6 +21,7 @@ _COMMANDS = {
     "data": ("sapave_ros.learning.pairs.command", "generate training data in the simulator, and its card"),
     "train": ("sapave_ros.learning.train", "train one stage of the policy"),
     "export": ("sapave_ros.learning.export", "export the trained policy to ONNX with its manifest"),
+    "eval": ("sapave_ros.offline.command", "score a policy on recordings, offline, against what was done"),
     "tables": ("sapave_ros.tables", "write the tables of README.md anew from graph.py"),
 }
 _BENCHES = {
