@@ -104,7 +104,7 @@ class _Exposure:
 class ObservationBuilder:
     """Collects what arrives and gives the newest complete observation.
 
-    camera_in_torso: head positions (2,) [rad] in `g1.HEAD` order to the pose (4, 4) of the optical frame. kept: how many
+    camera_in_torso: head positions (2,) [rad] in `g1.HEAD` order to the pose (4, 4) of the optical frame. kept: so many
     exposures are remembered.
     """
 

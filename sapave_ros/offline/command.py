@@ -60,9 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="ONNX model (default: the one that ships with the package)")
     parser.add_argument("--models", nargs="+", default=[], metavar="NAME=PATH", help="further models, side by side")
     parser.add_argument("--chunking", choices=("plain", "rtc"), default="plain", help="as the robot had it")
-    parser.add_argument(
-        "--baseline", type=Path, metavar="F", help="a --json of before: exit code 1 where it was better"
-    )
+    parser.add_argument("--baseline", type=Path, metavar="F", help="a --json of before; code 1 where that was better")
     parser.add_argument(
         "--tolerance", type=float, default=gate.TOLERANCE, help="share by which a figure may be worse (%(default)s)"
     )
