@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def errors(recording: Recording, chunks: Iterable[ActionChunk], group: str) -> F
         times = chunk.stamp_s + chunk.dt_s * np.arange(len(chunk.increments) + 1)
         done = np.diff(recording.commanded(group, times)[:, order], axis=0)
         row = np.abs(chunk.increments[:, columns] - done).mean(axis=1)
-        allowed = [recording.moving(group, a, b) for a, b in zip(times, times[1:])]
+        allowed = [recording.moving(group, a, b) for a, b in pairwise(times)]
         rows.append(np.where(allowed, row, np.nan))
     return np.array(rows) if rows else np.empty((0, 0))
 
@@ -83,7 +84,7 @@ def jerk(recording: Recording, group: str) -> float | None:
 
 
 def figures(recording: Recording, answers: Answers) -> dict[str, Any]:
-    """Everything that is scored of one model on one recording, as JSON holds it; None where there is nothing to tell."""
+    """What is scored of one model on one recording, as JSON holds it; None where there is nothing to tell."""
     same = identical(recording, answers)
     report: dict[str, Any] = {
         "observed": answers.observed,
