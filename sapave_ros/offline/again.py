@@ -17,7 +17,8 @@ from sapave_ros.policy.output import OutputError
 from sapave_ros.policy.session import PolicySession, SessionParameters
 from sapave_ros.types import ActionChunk
 
-PERIOD_S = 1.0 / graph.INFERENCE_HZ
+PERIOD_S = 1.0 / graph.INFERENCE_HZ - 0.5 / graph.CAMERA_HZ
+"""Between two exposures that are asked about, as the inference node has it: half a frame of tolerance."""
 
 TOPIC = {"head": graph.HEAD_INCREMENTS, "other": graph.ARM_INCREMENTS}
 """On which topic a head's chunks go out."""
