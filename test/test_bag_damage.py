@@ -47,12 +47,11 @@ def test_cut_anywhere_all_up_to_the_last_flush_is_there(recording, tmp_path_fact
     flushed = max((n for n, size in flushes if size <= cut), default=0)
     path = tmp_path_factory.mktemp("cut") / "x.mcap"
     path.write_bytes(whole[:cut])
-    try:
-        bag = Bag(path)
-    except BagError as error:
-        assert flushed == 0
-        assert "holds no message (x.mcap: ends within a record after" in str(error)
+    if not flushed and cut < flushes[0][1]:
+        with pytest.raises(BagError, match=r"holds no message \(x\.mcap: ends within a record after"):
+            Bag(path)
         return
+    bag = Bag(path)
     got = [(m.topic, m.stamp_ns, m.data) for m in bag.messages()]
     assert got == samples[: len(got)]  # nothing that was not written, such as half a message
     assert len(got) >= flushed

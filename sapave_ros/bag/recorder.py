@@ -110,7 +110,7 @@ class Recorder:
     """Takes messages from any thread without ever waiting, and writes them from its own.
 
     sink: closed by `stop`. topics: all that will come. convert: topic to what makes its bytes another message, and the
-    topic of that; runs in the writing thread, and what it cannot convert (ValueError) counts as dropped. room_bytes:
+    topic of that; runs in the writing thread, and what it cannot convert (any exception) counts as dropped. room_bytes:
     what may wait for the disk; what does not fit is dropped and counted.
 
     failure: why recording has ended by itself, None while it goes on. trouble: the newest reason why a message was
@@ -203,7 +203,7 @@ class Recorder:
             target, convert = self._convert[topic]
             try:
                 data = convert(data)
-            except ValueError as error:
+            except Exception as error:  # a picture that cannot be encoded is no reason to end
                 tally.dropped += 1
                 self.trouble = f"{topic}: {error}"
                 return

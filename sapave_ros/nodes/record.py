@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import time
 from collections.abc import Sequence
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,10 @@ from sapave_ros.graph import Stream
 from sapave_ros.nodes import ros
 
 COMPRESSED = "sensor_msgs/CompressedImage"
+PICTURES_WAITING = 10
+MESSAGES_WAITING = 200
+"""What ROS keeps of a topic while this process does not get to run: 0.3 s of pictures, seconds of all else."""
+
 LOOK_S = 1.0
 ASK_AGAIN_S = 3.0
 SAY_S = 5.0
@@ -56,6 +61,9 @@ class RecordNode(Node):
         profiles = ros.profiles(stream)
         kind, once = ros.message_type(stream), Once()
         for i, profile in enumerate(profiles):
+            # Who controls wants the newest, who records wants all; how many wait is the subscriber's own affair.
+            profile = copy(profile)
+            profile.depth = PICTURES_WAITING if stream.type == graph.IMAGE else MESSAGES_WAITING
 
             def heard(data: bytes, i: int = i) -> None:
                 if len(profiles) == 1 or once.new(i, data, time.monotonic()):
@@ -80,10 +88,14 @@ class RecordNode(Node):
             self._askers[node].list_parameters(callback=partial(self._on_names, node))
 
     def _on_names(self, node: str, future: Any) -> None:
+        if not _answered(future):
+            return
         names = list(future.result().result.names)
         self._askers[node].get_parameters(names, callback=partial(self._on_values, node, names))
 
     def _on_values(self, node: str, names: list[str], future: Any) -> None:
+        if not _answered(future):
+            return
         values = {name: _plain(value) for name, value in zip(names, future.result().values)}
         stamp_ns = self.get_clock().now().nanoseconds
         self._answered.add(node)
@@ -98,6 +110,11 @@ class RecordNode(Node):
         if news:
             listed = ", ".join(f"{n} of {topic}" for topic, n in news.items())
             print(f"dropped: {listed} ({self._recorder.trouble})", flush=True)
+
+
+def _answered(future: Any) -> bool:
+    """Whether a service did; who ends while it is asked leaves an exception or nothing."""
+    return future.exception() is None and future.result() is not None
 
 
 def _plain(value: Any) -> Any:
