@@ -35,6 +35,19 @@ def chosen(topics: list[str] | None) -> list[Stream]:
     return [s for s in graph.STREAMS if not topics or s.topic in topics]
 
 
+def ros2_bag_command(output: str, split_mb: float, split_s: float, distro: str | None = None) -> list[str]:
+    """`ros2 bag record` of all streams of the table.
+
+    output: the bag, empty for a name of its choice. distro: ROS' release, that of this shell by default.
+    """
+    command = ["ros2", "bag", "record", "--storage", "mcap"]
+    command += ["--max-bag-size", str(int(split_mb * 1e6)), "--max-bag-duration", str(int(split_s))]
+    command += ["--output", output] if output else []
+    # Humble knows only topics without an option before them, which its successors have given up.
+    plain = (distro or os.environ.get("ROS_DISTRO", "")) in ("humble", "iron")
+    return [*command, *([] if plain else ["--topics"]), *(s.topic for s in graph.STREAMS)]
+
+
 def run(args: argparse.Namespace) -> int:
     """Exit code 0: ended by Ctrl-C; 1: ended by itself, such as on a full disk; 2: could not begin."""
     from sapave_ros.bag import document
@@ -44,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     parameters = WriterParameters(**{f.name: getattr(args, f.name) for f in fields(WriterParameters)})
     streams = chosen(args.topics)
     # No shared memory with the camera: a recorder that hangs must not hold it up.
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds.xml")))
+    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds_record.xml")))
 
     from sapave_ros.nodes import ros
     from sapave_ros.nodes.record import RecordNode, bag_topics, conversions

@@ -182,3 +182,14 @@ def test_what_cannot_be_recorded_is_one_line_and_code_2(words, said, capsys, mon
 def test_all_streams_are_recorded_unless_some_are_named():
     assert record.chosen(None) == list(graph.STREAMS)
     assert [s.topic for s in record.chosen([graph.PERMIT, graph.COLOR])] == [graph.COLOR, graph.PERMIT]
+
+
+@pytest.mark.parametrize("distro", ["humble", "jazzy", "lyrical"])
+def test_ros2_bag_records_the_same_streams(distro):
+    command = record.ros2_bag_command("my_bag", 1000.0, 60.0, distro)
+    end = command.index(graph.STREAMS[0].topic)
+    assert command[end:] == [s.topic for s in graph.STREAMS]
+    assert (command[end - 1] == "--topics") == (distro != "humble")
+    words = ["ros2", "bag", "record", "--storage", "mcap", "--max-bag-size", "1000000000", "--max-bag-duration", "60"]
+    assert command[: len(words)] == words
+    assert command[len(words) : len(words) + 2] == ["--output", "my_bag"]
