@@ -66,10 +66,10 @@ def run(args: argparse.Namespace) -> int:
     topics = bag_topics(streams, args.compress)
     writer = BagWriter(folder, topics, parameters, document.software())
     recorder = Recorder(writer, [s.topic for s in streams], conversions(streams, args.compress))
-    recorder.attach(lambda: [document.robot(time.time_ns())])
-    recorder.start()
-    print(f"recording {len(streams)} streams to {folder}; Ctrl-C ends it", flush=True)
     try:
+        recorder.start()
+        recorder.attach(lambda: [document.robot(time.time_ns())])
+        print(f"recording {len(streams)} streams to {folder}; Ctrl-C ends it", flush=True)
         code = ros.run("record", lambda: RecordNode(recorder, streams), argv=[])
     finally:
         recorder.stop()

@@ -22,6 +22,13 @@ def read(path: Path) -> list[tuple[str, int, bytes]]:
     return [(m.topic, m.stamp_ns, m.data) for m in Bag(path).messages()]
 
 
+def bag_or_reason(path: Path) -> Bag | str:
+    try:
+        return Bag(path)
+    except BagError as error:
+        return str(error)
+
+
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
     """A whole file, its samples, and after how many of them it was flushed at which size."""
@@ -47,11 +54,11 @@ def test_cut_anywhere_all_up_to_the_last_flush_is_there(recording, tmp_path_fact
     flushed = max((n for n, size in flushes if size <= cut), default=0)
     path = tmp_path_factory.mktemp("cut") / "x.mcap"
     path.write_bytes(whole[:cut])
-    if not flushed and cut < flushes[0][1]:
-        with pytest.raises(BagError, match=r"holds no message \(x\.mcap: ends within a record after"):
-            Bag(path)
+    bag = bag_or_reason(path)
+    if isinstance(bag, str):
+        assert flushed == 0
+        assert "holds no message (x.mcap: ends within a record after" in bag
         return
-    bag = Bag(path)
     got = [(m.topic, m.stamp_ns, m.data) for m in bag.messages()]
     assert got == samples[: len(got)]  # nothing that was not written, such as half a message
     assert len(got) >= flushed

@@ -8,6 +8,7 @@ import resource
 import signal
 import threading
 import tracemalloc
+from collections import Counter
 from typing import Any
 
 import cv2
@@ -19,6 +20,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from sapave_ros import graph
 from sapave_ros.bag import jpeg
+from sapave_ros.bag import recorder as module
 from sapave_ros.bag.once import QUIET_S, Once
 from sapave_ros.bag.parameters import WriterParameters
 from sapave_ros.bag.reader import Bag
@@ -42,6 +44,7 @@ class Disk:
         self.got: list[tuple[str, int, bytes]] = []
         self.attached: list[str] = []
         self.closed = False
+        self.unwritten: Counter[str] = Counter()
 
     def write(self, topic: str, stamp_ns: int, data: bytes) -> None:
         self.reached.set()
@@ -183,6 +186,26 @@ def test_a_recorder_flushes_by_itself(tmp_path):
     r.stop(WAIT_S)
 
 
+def test_the_bag_is_seen_onto_the_disk(tmp_path, monkeypatch):
+    """For when the power goes, not only the process; and a file that has ended since is no error."""
+    writer = BagWriter(tmp_path / "bag", topics(), FREE)
+    synced: list[int] = []
+    seen = threading.Event()
+
+    def fdatasync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        seen.set()
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    monkeypatch.setattr(module, "SYNC_S", 0.01)
+    r = Recorder(writer, [t.name for t in topics()])
+    r.start()
+    assert seen.wait(WAIT_S)
+    r.stop(WAIT_S)
+    assert r.failure is None
+    assert set(synced) == {writer.path.stat().st_ino}
+
+
 @pytest.fixture
 def full_disk():
     """Files of this process cannot grow past 200 kB, as if the disk were full."""
@@ -218,6 +241,8 @@ def test_a_full_disk_ends_the_recording_and_what_is_there_can_be_read(tmp_path, 
     got = [(m.topic, m.stamp_ns, m.data) for m in bag.messages()]
     assert got == samples[: len(got)]
     assert len(got) >= 100
+    assert {topic: t.written for topic, t in r.tallies.items()} == bag.counts  # what is said is what is there
+    assert sum(t.written + t.dropped for t in r.tallies.values()) == 10_000
     assert "metadata.yaml: is missing" in bag.damage[0]
     assert writer.path.stat().st_size <= 200_000
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sapave_ros.bag.writer import Attachment
 
@@ -29,7 +29,9 @@ STOP_WITHIN_S = 30.0
 
 
 class Sink(Protocol):
-    """What the thread writes to; `writer.BagWriter` is one."""
+    """What the thread writes to; `writer.BagWriter` is one. unwritten: what it took and has not written, by topic."""
+
+    unwritten: Counter[str]
 
     def write(self, topic: str, stamp_ns: int, data: bytes) -> None: ...
 
@@ -58,47 +60,57 @@ class Tally:
         return (self.written - 1) / span_s if span_s > 0 else 0.0
 
 
+class _Job(NamedTuple):
+    """What waits: its weight [bytes], its topic (empty: no message), what to do."""
+
+    size: int
+    topic: str
+    run: Callable[[], None]
+
+
 @dataclass
 class _Room:
     """Jobs in order, with the bytes that they weigh. Nobody waits to put one in."""
 
     limit: int
     used: int = 0
-    jobs: deque[tuple[int, Callable[[], None]]] = field(default_factory=deque)
+    jobs: deque[_Job] = field(default_factory=deque)
     closed: bool = False
     news: threading.Condition = field(default_factory=threading.Condition)
 
-    def put(self, job: Callable[[], None], size: int, limit: float) -> bool:
+    def put(self, job: _Job, limit: float) -> bool:
         with self.news:
-            if self.closed or self.used + size > limit:
+            if self.closed or self.used + job.size > limit:
                 return False
-            self.used += size
-            self.jobs.append((size, job))
+            self.used += job.size
+            self.jobs.append(job)
             self.news.notify()
         return True
 
-    def take(self, timeout_s: float) -> tuple[int, Callable[[], None]] | None:
+    def take(self, timeout_s: float) -> _Job | None:
         """The oldest; None where none comes in time. What was taken still has its place until `leave`."""
         with self.news:
             if not self.jobs and not self.closed:
                 self.news.wait(max(0.0, timeout_s))
             return self.jobs.popleft() if self.jobs else None
 
-    def leave(self, size: int) -> None:
+    def leave(self, job: _Job) -> None:
         with self.news:
-            self.used -= size
+            self.used -= job.size
 
     def close(self) -> None:
         with self.news:
             self.closed = True
             self.news.notify()
 
-    def clear(self) -> None:
-        """What waits goes nowhere; its memory comes back."""
+    def clear(self) -> Counter[str]:
+        """What waits goes nowhere, and its memory comes back; how much of each topic that was."""
         with self.news:
             self.closed = True
-            self.used -= sum(size for size, _ in self.jobs)
+            gone = Counter(job.topic for job in self.jobs if job.topic)
+            self.used -= sum(job.size for job in self.jobs)
             self.jobs.clear()
+        return gone
 
     @property
     def over(self) -> bool:
@@ -148,7 +160,7 @@ class Recorder:
         """One serialized message. Never waits and never fails."""
         size, room = len(data) + ENTRY_BYTES, self._room
         limit = room.limit if len(data) <= SMALL_BYTES else room.limit * (1.0 - SMALL_SHARE)
-        if not room.put(lambda: self._write(topic, stamp_ns, data), size, limit):
+        if not room.put(_Job(size, topic, lambda: self._write(topic, stamp_ns, data)), limit):
             self.tallies[topic].dropped += 1
             self.trouble = self.failure or "the disk does not keep up"
 
@@ -159,7 +171,7 @@ class Recorder:
             for attachment in make():
                 self._sink.attach(attachment)
 
-        self._room.put(job, ENTRY_BYTES, self._room.limit)
+        self._room.put(_Job(ENTRY_BYTES, "", job), self._room.limit)
 
     def stop(self, within_s: float = STOP_WITHIN_S) -> None:
         """Writes what waits, closes the bag. Sets `failure` where the disk does not take it within that time."""
@@ -167,7 +179,7 @@ class Recorder:
         self._thread.join(within_s)
         if self._thread.is_alive():
             left = self._room.used
-            self._room.clear()
+            self._drop_waiting()
             self.failure = f"the disk has not taken {left / 1e6:.1f} MB within {within_s:g} s; the bag was not closed"
         self._sync.set()
         self._syncer.join(1.0)
@@ -177,24 +189,26 @@ class Recorder:
             self._sink.flush()
             next_flush_s = time.monotonic() + FLUSH_S
             while not self._room.over:
-                taken = self._room.take(next_flush_s - time.monotonic())
-                if taken is not None:
-                    size, job = taken
+                job = self._room.take(next_flush_s - time.monotonic())
+                if job is not None:
                     try:
-                        job()
+                        job.run()
                     finally:
-                        self._room.leave(size)
-                        del job, taken  # else its bytes stay while nothing comes
+                        self._room.leave(job)
+                        del job  # else its bytes stay while nothing comes
                 if time.monotonic() >= next_flush_s:
                     self._sink.flush()
                     next_flush_s = time.monotonic() + FLUSH_S
         except Exception as error:  # whatever it is, the robot goes on and somebody is told
             self.failure = _said(error)
-            self._room.clear()
+            self._drop_waiting()
         try:
             self._sink.close()
         except Exception as error:
             self.failure = self.failure or _said(error)
+        for topic, tally in self.tallies.items():
+            lost = self._sink.unwritten[self._convert[topic][0] if topic in self._convert else topic]
+            tally.written, tally.dropped = tally.written - lost, tally.dropped + lost
 
     def _write(self, topic: str, stamp_ns: int, data: bytes) -> None:
         tally = self.tallies[topic]
@@ -207,10 +221,14 @@ class Recorder:
                 tally.dropped += 1
                 self.trouble = f"{topic}: {error}"
                 return
-        self._sink.write(target, stamp_ns, data)
         tally.first_ns = tally.first_ns if tally.written else stamp_ns
         tally.last_ns = stamp_ns
-        tally.written += 1
+        tally.written += 1  # where the sink fails, this one is among its `unwritten`
+        self._sink.write(target, stamp_ns, data)
+
+    def _drop_waiting(self) -> None:
+        for topic, number in self._room.clear().items():
+            self.tallies[topic].dropped += number
 
     def _synchronise(self) -> None:
         """Sees the bag onto the disk itself, for when the power goes; in a thread of its own, since that takes long."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class BagWriter:
     that will be written. software: key to value, stands as metadata `sapave` in every file.
 
     Every method raises OSError where the disk does not take what it is given. The bag then ends with the last whole
-    chunk, and only `close` may be called.
+    chunk, and only `close` may be called. unwritten: messages by topic that wait for their chunk, or were lost with it.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class BagWriter:
     ) -> None:
         self.folder = folder
         self.files: list[FileFacts] = []
+        self.unwritten: Counter[str] = Counter()
         self._topics = {t.name: t for t in topics}
         self._parameters = parameters or WriterParameters()
         self._software = software or {}
@@ -78,12 +80,16 @@ class BagWriter:
     def write(self, topic: str, stamp_ns: int, data: bytes) -> None:
         """One serialized message that came at stamp_ns [ns of the epoch]. KeyError on a topic not announced."""
         facts = self.files[-1]
+        self.unwritten[topic] += 1
         if facts.messages and self._is_over(facts, stamp_ns, len(data)):
             self._finish()
+            self.unwritten[topic] += 1
             self._open()
             facts = self.files[-1]
         with self._whole_or_broken():
             self._mcap.add_message(self._channels[topic], stamp_ns, data, stamp_ns)
+        if self._output.grew:  # the chunk was full, and is written
+            self.unwritten.clear()
         facts.add(topic, stamp_ns)
         self._size += len(data) + _MESSAGE_OVERHEAD_BYTES
 
@@ -96,6 +102,7 @@ class BagWriter:
         """Hands everything to the kernel. Raises DiskFullError where the disk has less than `keep_free_mb` left."""
         with self._whole_or_broken():
             self._mcap.flush()
+        self.unwritten.clear()
         disk = os.statvfs(self.folder)
         free_mb, keep_mb = disk.f_bavail * disk.f_frsize / 1e6, self._parameters.keep_free_mb
         if free_mb < keep_mb:
@@ -145,6 +152,7 @@ class BagWriter:
     def _finish(self) -> None:
         with self._whole_or_broken():
             self._mcap.finish()
+        self.unwritten.clear()
         self._output.close()
         self._broken = True  # should the rest fail: this file is whole, and there is none to write to
         metadata.write(self.folder, list(self._topics.values()), self.files)
@@ -197,6 +205,11 @@ class _Output:
 
     def mark(self) -> None:
         self._mark = self._position
+
+    @property
+    def grew(self) -> bool:
+        """Whether something has been written since the mark."""
+        return self._position > self._mark
 
     def cut(self) -> None:
         """Takes back what has been written since the mark."""
