@@ -115,7 +115,8 @@ def damaged(tmp_path_factory) -> Path:
     for tensor in proto.graph.initializer:
         if "head_decoder" in tensor.name and len(tensor.dims) == 2:
             values = numpy_helper.to_array(tensor)
-            tensor.CopyFrom(numpy_helper.from_array(random.permutation(values.ravel()).reshape(values.shape), tensor.name))
+            mixed = random.permutation(values.ravel()).reshape(values.shape)
+            tensor.CopyFrom(numpy_helper.from_array(mixed, tensor.name))
     del proto.metadata_props[:]
     weights = proto.SerializeToString(deterministic=True)
     about = replace(

@@ -34,7 +34,7 @@ def errors(recording: Recording, chunks: Iterable[ActionChunk], group: str) -> F
             continue
         names = [chunk.joint_names[i] for i in columns]
         order = [GROUPS[group].index(name) for name in names]
-        times = chunk.stamp_s + chunk.dt_s * np.arange(len(chunk.increments) + 1)
+        times: Floats = chunk.stamp_s + chunk.dt_s * np.arange(len(chunk.increments) + 1, dtype=np.float64)
         done = np.diff(recording.commanded(group, times)[:, order], axis=0)
         row = np.abs(chunk.increments[:, columns] - done).mean(axis=1)
         allowed = [recording.moving(group, a, b) for a, b in pairwise(times)]
