@@ -101,14 +101,14 @@ $(BIN)/python:
 $(VENV)/.run: setup.py | $(BIN)/python apt
 	@echo "setting up $(VENV): ROS 2 and the simulator as wheels; a few minutes the first time"
 	@$(PIP) -U pip
-	@$(PIP) -e '.[$(ROS_EXTRA)sim]'
+	@$(PIP) -e '.[$(ROS_EXTRA)sim,bag]'
 	@$(PIP) --no-deps unitree-sdk2==1.0.1
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "setting up $(VENV): torch and the test tools; a few minutes the first time"
 	@$(PIP) torch==2.13.0
-	@$(PIP) -e '.[$(ROS_EXTRA)sim,train,test]'
+	@$(PIP) -e '.[$(ROS_EXTRA)sim,bag,train,test]'
 	@touch $@
 
 clean:

@@ -42,6 +42,8 @@ setup(
         "ros": ["ros-rclpy[fastrtps]==7.1.6", "ros-common-interfaces==5.3.6"],
         # The simulated G1. cyclonedds 11 never joins a robot's network (sapave_ros/drivers/unitree_sdk.py).
         "sim": ["mujoco>=3.17", "cyclonedds==11.0.1", "matplotlib", "imageio", "imageio-ffmpeg", "tqdm", "psutil"],
+        # Recording (`sapave record`) and reading bags.
+        "bag": ["mcap>=1.6"],
         "train": ["torch>=2.6", "onnx", "onnxscript", "tensorboard", "tqdm", "mujoco>=3.17", "pyarrow>=15"],
         # A pretrained vision-language model as the backbone (sapave_ros/learning/backbones/vlm.py).
         "vlm": ["transformers>=5.0", "peft>=0.18", "pillow"],
@@ -54,6 +56,7 @@ setup(
             "pytest-timeout",
             "mutmut>=3.8",
             "hypothesis",
+            "rosbags",
             "transforms3d",
             "ruff",
             "mypy",

@@ -17,10 +17,12 @@ from sapave_ros import __version__, graph
 _COMMANDS = {
     "demo": ("sapave_ros.demo.command", "the simulated G1 looks for what it is told; writes a video and a plot"),
     "up": ("sapave_ros.up", "start the graph, on the robot or with --sim, until Ctrl-C"),
+    "record": ("sapave_ros.record", "the graph's streams into a bag, until Ctrl-C"),
     "doctor": ("sapave_ros.doctor.command", "is everything in order, before a start or while the graph runs"),
     "data": ("sapave_ros.learning.pairs.command", "generate training data in the simulator, and its card"),
     "train": ("sapave_ros.learning.train", "train one stage of the policy"),
     "export": ("sapave_ros.learning.export", "export the trained policy to ONNX with its manifest"),
+    "eval": ("sapave_ros.offline.command", "score a policy on recordings, offline, against what was done"),
     "tables": ("sapave_ros.tables", "write the tables of README.md anew from graph.py"),
 }
 _BENCHES = {
@@ -39,6 +41,7 @@ DISCOVERY_S = 10.0
 # What may be missing where the package was installed without an extra.
 _MISSING = (
     ({"transformers", "peft", "PIL"}, "; the backbone vlm needs more: pip install '.[train,vlm]'"),
+    ({"mcap"}, "; recording needs pip install '.[bag]'"),
     ({"ray"}, "; work past one machine needs pip install '.[cluster]'"),
     (
         {"torch", "onnx", "onnxscript", "pyarrow", "tensorboard"},

@@ -68,6 +68,8 @@ FORBIDDEN = {
     "drivers": {"rclpy", "mujoco", "torch", "sapave_ros.nodes", "sapave_ros.sim", "sapave_ros.learning"},
     "nodes": {"mujoco", "torch", "unitree_sdk2py", "dynamixel_sdk", "pyrealsense2",
               "sapave_ros.sim", "sapave_ros.learning"},
+    "bag": {"rclpy", "mujoco", "torch", "sapave_ros.nodes", "sapave_ros.drivers", "sapave_ros.sim",
+            "sapave_ros.learning"},
     "sim": {"rclpy", "torch", "onnxruntime", "sapave_ros.nodes", "sapave_ros.learning", "sapave_ros.core"},
 }  # fmt: skip
 
@@ -101,3 +103,10 @@ def test_who_moves_joints_or_watches_shares_no_memory():
     for p in graph.PROCESSES:
         profile = Path(environment(Options(sim=True, ros_domain=3), p.name)["FASTRTPS_DEFAULT_PROFILES_FILE"])
         assert ("<type>SHM</type>" in profile.read_text()) == (p.name in carriers)
+
+
+def test_who_records_shares_no_memory_either():
+    """A recorder waits for a disk; the camera and the policy shall not wait for the recorder."""
+    profile = (ROOT / "config/fastdds_record.xml").read_text()
+    assert "<type>SHM</type>" not in profile
+    assert "<useBuiltinTransports>false</useBuiltinTransports>" in profile

@@ -104,11 +104,13 @@ class _Exposure:
 class ObservationBuilder:
     """Collects what arrives and gives the newest complete observation.
 
-    camera_in_torso: head positions (2,) [rad] in `g1.HEAD` order to the pose (4, 4) of the optical frame.
+    camera_in_torso: head positions (2,) [rad] in `g1.HEAD` order to the pose (4, 4) of the optical frame. kept: so many
+    exposures are remembered.
     """
 
     camera_in_torso: Callable[[Floats], Floats]
     parameters: ObservationParameters = field(default_factory=ObservationParameters)
+    kept: int = 8
 
     def __post_init__(self) -> None:
         self.joints = JointHistory()
@@ -129,7 +131,7 @@ class ObservationBuilder:
 
     def _exposure(self, stamp_s: float) -> _Exposure:
         exposure = self._exposures.setdefault(stamp_s, _Exposure())
-        while len(self._exposures) > 8:
+        while len(self._exposures) > self.kept:
             self._exposures.popitem(last=False)
         return exposure
 
@@ -145,31 +147,40 @@ class ObservationBuilder:
         for stamp_s in sorted(self._exposures, reverse=True):
             if stamp_s <= self._last_stamp_s or stamp_s < not_before_s:
                 break
-            exposure = self._exposures[stamp_s]
             age_s = now_s - stamp_s
             if age_s > use.max_age_s:
                 return f"picture is {age_s:.3f} s old; expected at most {use.max_age_s:g} s"
             if age_s < -FUTURE_TOLERANCE_S:
                 return f"picture is stamped {-age_s:.3f} s in the future; do the clocks agree?"
-            if exposure.rgb is None:
+            if self._exposures[stamp_s].rgb is None:
                 continue
-            if (use.use_depth and exposure.depth_mm is None) or (use.use_intrinsics and exposure.intrinsics is None):
-                reason = "picture without depth or intrinsics of the same stamp"
-                continue
-            positions = self.joints.at(g1.POLICY.names, stamp_s, use.max_joint_gap_s)
-            if isinstance(positions, str):
-                reason = positions
+            observation = self.at(stamp_s, instruction)
+            if isinstance(observation, str):
+                reason = observation
                 continue
             self._last_stamp_s = stamp_s
-            return Observation(
-                stamp_s,
-                instruction,
-                exposure.rgb,
-                positions,
-                exposure.depth_mm.astype(np.float32) * np.float32(1e-3)
-                if use.use_depth and exposure.depth_mm is not None
-                else None,
-                exposure.intrinsics if use.use_intrinsics else None,
-                self.camera_in_torso(positions[: len(g1.HEAD)]) if use.use_extrinsics else None,
-            )
+            return observation
         return reason
+
+    def at(self, stamp_s: float, instruction: str) -> Observation | str:
+        """The exposure of that stamp [s], or what of it is not there (yet). It depends on the exposure alone, not on
+        when it is asked for: a recording gives what the robot had."""
+        use, exposure = self.parameters, self._exposures.get(stamp_s)
+        if exposure is None or exposure.rgb is None:
+            return "no picture of that stamp"
+        if (use.use_depth and exposure.depth_mm is None) or (use.use_intrinsics and exposure.intrinsics is None):
+            return "picture without depth or intrinsics of the same stamp"
+        positions = self.joints.at(g1.POLICY.names, stamp_s, use.max_joint_gap_s)
+        if isinstance(positions, str):
+            return positions
+        return Observation(
+            stamp_s,
+            instruction,
+            exposure.rgb,
+            positions,
+            exposure.depth_mm.astype(np.float32) * np.float32(1e-3)
+            if use.use_depth and exposure.depth_mm is not None
+            else None,
+            exposure.intrinsics if use.use_intrinsics else None,
+            self.camera_in_torso(positions[: len(g1.HEAD)]) if use.use_extrinsics else None,
+        )

@@ -61,20 +61,22 @@ def publisher(node: Node, stream: Stream) -> Any:
     return node.create_publisher(message_type(stream), stream.topic, qos(stream))
 
 
-def subscribe(node: Node, stream: Stream, callback: Callable[[Any], None]) -> None:
-    """A subscription to a stream of the table, with its type and QoS.
+def profiles(stream: Stream) -> list[QoSProfile]:
+    """The QoS that a subscriber of a stream asks for, one subscription each.
 
     Where anyone may publish, also to those who offer less than the stream's QoS, which ROS would not connect:
-    what `ros2 topic pub` or a driver sends by default is volatile or best effort. The callback may then hear
-    a message more than once.
+    what `ros2 topic pub` or a driver sends by default is volatile or best effort. A message may then be heard
+    more than once.
     """
-    profiles = [qos(stream)]
-    if "*" in stream.publishers:
-        profiles += [
-            QoSProfile(depth=10, reliability=reliability)
-            for reliability in (ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT)
-        ]
-    for profile in profiles:
+    if "*" not in stream.publishers:
+        return [qos(stream)]
+    less = (ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT)
+    return [qos(stream), *(QoSProfile(depth=10, reliability=reliability) for reliability in less)]
+
+
+def subscribe(node: Node, stream: Stream, callback: Callable[[Any], None]) -> None:
+    """Subscriptions to a stream of the table, with its type and `profiles`: a message may come more than once."""
+    for profile in profiles(stream):
         node.create_subscription(message_type(stream), stream.topic, callback, profile)
 
 

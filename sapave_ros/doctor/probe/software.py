@@ -17,7 +17,13 @@ from sapave_ros.doctor.settings import Settings
 from sapave_ros.parameters import ParameterError
 from sapave_ros.share import share_path
 
-SHARED = ("config/fastdds.xml", "config/fastdds_pictures.xml", "config/sapave.yaml", "models/g1/g1.urdf")
+SHARED = (
+    "config/fastdds.xml",
+    "config/fastdds_pictures.xml",
+    "config/fastdds_record.xml",
+    "config/sapave.yaml",
+    "models/g1/g1.urdf",
+)
 
 
 def software(settings: Settings) -> SoftwareFacts:

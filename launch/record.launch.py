@@ -1,0 +1,32 @@
+"""ros2 launch sapave_ros record.launch.py output:=my_bag"""
+
+import os
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
+
+from sapave_ros.record import ros2_bag_command
+from sapave_ros.share import share_path
+
+
+def generate_launch_description():
+    """`ros2 bag record` of the streams of the table, as MCAP."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("output", default_value="", description="the bag; empty: rosbag2_DATE-TIME"),
+            DeclareLaunchArgument("split_mb", default_value="4000", description="a file ends when it is larger [MB]"),
+            DeclareLaunchArgument("split_s", default_value="600", description="a file ends when it is longer [s]"),
+            OpaqueFunction(function=_record),
+        ]
+    )
+
+
+def _record(context):
+    given = context.launch_configurations
+    command = ros2_bag_command(given["output"], float(given["split_mb"]), float(given["split_s"]))
+    name = "FASTRTPS_DEFAULT_PROFILES_FILE"
+    profile = os.environ.get(name) or str(share_path("config/fastdds_record.xml"))
+    return [
+        SetEnvironmentVariable(name, profile),
+        ExecuteProcess(cmd=command, name="record", output="screen"),
+    ]

@@ -1,0 +1,18 @@
+"""Colour as JPEG: a third of a bag's bytes become a thirtieth. Depth stays as it is, where every millimetre counts."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+QUALITY = 90
+
+
+def encode(rgb: np.ndarray) -> bytes:
+    """An (H, W, 3) uint8 picture, red first, as JPEG. Raises ValueError where it cannot be."""
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"picture of shape {rgb.shape} and type {rgb.dtype}; expected (H, W, 3) uint8")
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not done:
+        raise ValueError(f"picture of shape {rgb.shape} cannot be encoded as JPEG")
+    return data.tobytes()

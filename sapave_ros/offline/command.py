@@ -1,0 +1,147 @@
+"""`sapave eval BAG...`: how a policy does on recordings, deterministically, as it would on the robot.
+
+The same observation builder, policy session and chunk executor as live; on one execution provider the answers are bit
+for bit those that the robot had. With `--baseline` it is a gate: worse than before by more than the tolerance, exit
+code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from sapave_ros.cli import json_argument
+from sapave_ros.core.kinematics import Kinematics
+from sapave_ros.offline import again, gate, score
+from sapave_ros.offline.recording import Recording
+from sapave_ros.orphans import die_with_pool
+from sapave_ros.policy.manifest import SHIPPED
+from sapave_ros.policy.session import SessionParameters
+from sapave_ros.share import share_path
+
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One bag to ask all models about."""
+
+    bag: Path
+    models: Mapping[str, Path]
+    parameters: SessionParameters
+
+
+def evaluate(task: Task, bar: bool = False) -> dict[str, Any]:
+    """Figures of the run and of each model on it. Raises BagError, ManifestError (both ValueError)."""
+    recording = Recording.read(task.bag)
+    kinematics = Kinematics.from_urdf()
+    report: dict[str, Any] = {"bag": str(task.bag), "run": score.run_figures(recording), "models": {}}
+    count = len(again.wanted(recording)) * len(task.models)
+    with tqdm(total=count, unit="exposure", desc=task.bag.name, disable=not bar, dynamic_ncols=True) as progress:
+        for name, path in task.models.items():
+            answers = again.ask(recording, path, kinematics, task.parameters, lambda: progress.update() and None)
+            report["models"][name] = score.figures(recording, answers)
+    return report
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `sapave eval`."""
+    parser.add_argument("bags", nargs="+", type=Path, metavar="BAG", help="folder of a bag, or an MCAP file")
+    parser.add_argument("--model", type=Path, help="ONNX model (default: the one that ships with the package)")
+    parser.add_argument("--models", nargs="+", default=[], metavar="NAME=PATH", help="further models, side by side")
+    parser.add_argument("--chunking", choices=("plain", "rtc"), default="plain", help="as the robot had it")
+    parser.add_argument("--baseline", type=Path, metavar="F", help="a --json of before; code 1 where that was better")
+    parser.add_argument(
+        "--tolerance", type=float, default=gate.TOLERANCE, help="share by which a figure may be worse (%(default)s)"
+    )
+    parser.add_argument("--page", type=Path, metavar="DIR", help="also write all of it as a page with plots")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, for several bags")
+    json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0; 1 where `--baseline` was better. ValueError, OSError where something is not as it should be."""
+    if args.tolerance < 0 or args.workers < 1:
+        raise ValueError(f"--tolerance {args.tolerance}, --workers {args.workers}; expected at least 0 and 1")
+    models = named(args.model, args.models)
+    before = gate.read(args.baseline) if args.baseline else None
+    if args.page:
+        args.page.mkdir(parents=True, exist_ok=True)
+    tasks = [Task(bag, models, SessionParameters(chunking=args.chunking)) for bag in args.bags]
+    reports = []
+    with _crew(min(args.workers, len(tasks))) as crew:
+        for report in crew(tasks):
+            reports.append(report)
+            say(report)
+    result = {"models": {n: str(p) for n, p in models.items()}, "chunking": args.chunking, "bags": reports}
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1))
+    if args.page:
+        from sapave_ros.offline import page
+
+        print(f"page: {page.write(args.page, result)}")
+    if before is None:
+        return 0
+    worse = gate.compare(before, result, args.tolerance)
+    for line in worse:
+        print(f"worse: {line}")
+    print(f"{args.baseline}: " + (f"{len(worse)} figures are worse" if worse else "nothing is worse"))
+    return 1 if worse else 0
+
+
+def named(model: Path | None, further: list[str]) -> dict[str, Path]:
+    """Name to file. Raises ValueError on a name that is taken or an argument that is not NAME=PATH."""
+    models = {MODEL: model or share_path(SHIPPED)}
+    for text in further:
+        name, separator, path = text.partition("=")
+        if not separator or not name or not path:
+            raise ValueError(f"--models {text!r}; expected NAME=PATH, such as before=out/before.onnx")
+        if name in models:
+            raise ValueError(f"--models {text!r}; {name} is the name of another model")
+        models[name] = Path(path)
+    return models
+
+
+def say(report: Mapping[str, Any]) -> None:
+    """One bag, in lines."""
+    run_of = report["run"]
+    print(f"{report['bag']}: {sum(run_of['messages'].values())} messages")
+    for line in run_of["damage"]:
+        print(f"  damaged: {line}")
+    if latency := run_of["latency_s"]:
+        print(f"  exposure to chunk {1e3 * latency['median']:.0f} ms, p95 {1e3 * latency['p95']:.0f} ms")
+    for name, figures in report["models"].items():
+        print(f"  {name}: {figures['observed']} exposures")
+        for why, count in figures["missing"].items():
+            print(f"    {count} not there: {why}")
+        if figures["unknown_words"]:
+            print(f"    words that it has never seen: {', '.join(figures['unknown_words'])}")
+        for head, same in figures["identical"].items():
+            largest = f", largest difference {same['largest_rad']:.2g} rad" if same["chunks"] < same["of"] else ""
+            print(f"    {head}: {same['chunks']} of {same['of']} chunks are the robot's, bit for bit{largest}")
+        for group, of in figures["groups"].items():
+            error = "nothing to compare with" if of["error_rad"] is None else f"{1e3 * of['error_rad']:.2f} mrad a step"
+            jump = "" if of["jump_rad"] is None else f", jump at a boundary p95 {1e3 * of['jump_rad']['p95']:.1f} mrad"
+            refused = f", refused: {of['refused']}" if of["refused"] else ""
+            print(f"    {group}: error {error} in {of['compared_steps']} steps{jump}{refused}")
+
+
+@contextmanager
+def _crew(workers: int) -> Iterator[Any]:
+    """How the tasks are shared out: here with a bar for one bag after the other, or by processes."""
+    if workers == 1:
+        yield lambda tasks: (evaluate(task, bar=True) for task in tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, die_with_pool) as executor:
+        yield lambda tasks: tqdm(executor.map(evaluate, tasks), total=len(tasks), unit="bag", dynamic_ncols=True)

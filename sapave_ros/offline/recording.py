@@ -1,0 +1,218 @@
+"""A bag in the terms of the core: what was seen, what was said, what was asked of the joints, what they did."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rclpy.serialization import deserialize_message
+
+from sapave_ros import g1, graph
+from sapave_ros.bag.reader import Bag, BagError
+from sapave_ros.core.observation import ObservationBuilder
+from sapave_ros.nodes import ros
+from sapave_ros.types import ActionChunk, Floats, Mode, Observation, Permit
+
+GROUPS: dict[str, tuple[str, ...]] = {"head": g1.HEAD.names, "arms": g1.ARMS.names, "hands": g1.HANDS.names}
+"""Joints that are scored together."""
+
+SEEN = (graph.COLOR, graph.DEPTH, graph.CAMERA_INFO, graph.JOINT_STATES)
+"""Topics that an observation is made of."""
+
+PATIENCE_S = 1.0
+"""How much later than an exposure [s] its joint samples may stand in a bag."""
+
+_KEPT = 64  # exposures: as many as come while a bag's other topics are behind
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A chunk as it came by. received_s: when, ROS time [s]."""
+
+    received_s: float
+    chunk: ActionChunk
+
+
+@dataclass
+class Motion:
+    """Positions of some joints over time. times_s: (n,), rising. positions: (n, joints) [rad]."""
+
+    names: tuple[str, ...]
+    times_s: Floats
+    positions: Floats
+
+
+@dataclass
+class Recording:
+    """All of a bag but its pictures, which `observations` reads as they are wanted.
+
+    chunks: of the policy, by topic. commands: after the gate, by group of `GROUPS`. instructions, permits: (time [s],
+    what) in order. figures: the last value that each node gave on /diagnostics, less its first where both are numbers.
+    damage: what of the bag cannot be read.
+    """
+
+    bag: Bag
+    chunks: dict[str, list[Sent]] = field(default_factory=dict)
+    commands: dict[str, Motion] = field(default_factory=dict)
+    instructions: list[tuple[float, str]] = field(default_factory=list)
+    permits: list[tuple[float, Permit]] = field(default_factory=list)
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def damage(self) -> list[str]:
+        return self.bag.damage
+
+    @staticmethod
+    def read(path: Path) -> Recording:
+        """Raises BagError where there is no bag, or nothing in it of what is scored."""
+        recording = Recording(Bag(path))
+        recording._read()
+        return recording
+
+    def instruction_at(self, time_s: float) -> str:
+        """What was last said, and nothing before anything was."""
+        return _last(self.instructions, time_s, "")
+
+    def moving(self, group: str, start_s: float, end_s: float) -> bool:
+        """Whether the group had permission to move, all of the time."""
+        arms = group != "head"
+        during = [p for t, p in self.permits if start_s < t <= end_s]
+        first = _last(self.permits, start_s, None)
+        return first is not None and all(p.of(arms)[0] is Mode.MOVE for p in (first, *during))
+
+    def commanded(self, group: str, times_s: Floats, max_gap_s: float = 0.1) -> Floats:
+        """Commanded positions (n, joints) [rad] at times (n,), interpolated; NaN where the bag does not know."""
+        path = self.commands.get(group)
+        if path is None or len(path.times_s) < 2:
+            return np.full((len(times_s), len(GROUPS[group])), np.nan)
+        after = np.clip(np.searchsorted(path.times_s, times_s), 1, len(path.times_s) - 1)
+        t0, t1 = path.times_s[after - 1], path.times_s[after]
+        share = (times_s - t0) / (t1 - t0)
+        q = path.positions[after - 1] + share[:, None] * (path.positions[after] - path.positions[after - 1])
+        known = (share >= 0) & (share <= 1) & (t1 - t0 <= max_gap_s)
+        return np.where(known[:, None], q, np.nan)
+
+    def observations(
+        self, builder: ObservationBuilder, wanted: Sequence[tuple[float, str]]
+    ) -> Iterator[tuple[float, Observation | str]]:
+        """For each wanted exposure (stamp [s], instruction), in order: its observation, or why there is none.
+
+        builder: a new one. Raises BagError where the bag has no pictures or no joints.
+        """
+        builder.kept = _KEPT
+        waiting = sorted(wanted)
+        at = 0
+        for message in self.bag.messages(SEEN):
+            _see(builder, message.topic, message.data)
+            now_s = message.stamp_ns * 1e-9
+            while at < len(waiting) and waiting[at][0] <= now_s:
+                found = builder.at(*waiting[at])
+                if isinstance(found, str) and now_s - waiting[at][0] < PATIENCE_S:
+                    break
+                yield waiting[at][0], found
+                at += 1
+        for stamp_s, instruction in waiting[at:]:
+            yield stamp_s, builder.at(stamp_s, instruction)
+
+    def exposures(self, period_s: float) -> list[tuple[float, str]]:
+        """Stamps of pictures at least so far apart [s], with the instruction in force then, where there was one."""
+        stamps: list[tuple[float, str]] = []
+        for message in self.bag.messages([graph.CAMERA_INFO]):
+            stamp_s = ros.stamp_s(_message(graph.CAMERA_INFO, message.data).header.stamp)
+            instruction = self.instruction_at(stamp_s)
+            if instruction and (not stamps or stamp_s >= stamps[-1][0] + period_s):
+                stamps.append((stamp_s, instruction))
+        return stamps
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        positions: dict[str, list[tuple[float, Any]]] = {}
+        told: dict[str, list[dict[str, str]]] = {}
+        topics = [t for t in _TOLD if t in self.bag.counts]
+        if not topics:
+            raise BagError(
+                f"topics: {self.bag.path} has none of {', '.join(_TOLD)}; expected a recording of this robot"
+            )
+        for message in self.bag.messages(topics):
+            content, now_s = _message(message.topic, message.data), message.stamp_ns * 1e-9
+            if message.topic in (graph.HEAD_INCREMENTS, graph.ARM_INCREMENTS):
+                self.chunks.setdefault(message.topic, []).append(Sent(now_s, ros.chunk_from_msg(content)))
+            elif message.topic in (graph.HEAD_COMMAND, graph.ARM_COMMAND):
+                positions.setdefault(message.topic, []).append((ros.stamp_s(content.header.stamp), content))
+            elif message.topic == graph.INSTRUCTION:
+                self.instructions.append((now_s, content.data.strip()))
+            elif message.topic == graph.PERMIT:
+                self.permits.append((now_s, ros.permit_from_msg(content, now_s)))
+            else:
+                for status in content.status:
+                    told.setdefault(status.name, []).append({v.key: v.value for v in status.values})
+        for group, names in GROUPS.items():
+            rows = positions.get(graph.HEAD_COMMAND if group == "head" else graph.ARM_COMMAND, [])
+            rows = [(t, m) for t, m in rows if set(names) <= set(m.name)]
+            if rows:
+                self.commands[group] = _path(names, rows)
+        self.figures = {name: _grown(values) for name, values in told.items()}
+
+
+_TOLD = (
+    graph.HEAD_INCREMENTS,
+    graph.ARM_INCREMENTS,
+    graph.HEAD_COMMAND,
+    graph.ARM_COMMAND,
+    graph.INSTRUCTION,
+    graph.PERMIT,
+    graph.DIAGNOSTICS,
+)
+
+
+def _message(topic: str, data: bytes) -> Any:
+    return deserialize_message(data, ros.message_type(graph.stream(topic)))
+
+
+def _see(builder: ObservationBuilder, topic: str, data: bytes) -> None:
+    """As the inference node does: what is malformed is not seen."""
+    content = _message(topic, data)
+    stamp_s = ros.stamp_s(content.header.stamp)
+    try:
+        if topic == graph.COLOR:
+            builder.add_color(stamp_s, ros.image_array(content))
+        elif topic == graph.DEPTH:
+            builder.add_depth(stamp_s, ros.image_array(content))
+        elif topic == graph.CAMERA_INFO:
+            builder.add_intrinsics(stamp_s, np.asarray(content.k, dtype=float).reshape(3, 3))
+        else:
+            builder.joints.add(content.name, stamp_s, np.asarray(content.position))
+    except ValueError:
+        return
+
+
+def _path(names: tuple[str, ...], rows: list[tuple[float, Any]]) -> Motion:
+    times = np.array([t for t, _ in rows])
+    positions = np.array([[m.position[list(m.name).index(n)] for n in names] for _, m in rows])
+    order = np.argsort(times, kind="stable")
+    fresh = np.concatenate([[True], np.diff(times[order]) > 0])
+    return Motion(names, times[order][fresh], positions[order][fresh])
+
+
+def _grown(values: list[dict[str, str]]) -> dict[str, float]:
+    """Of what was counted: by how much it grew while the bag was recorded."""
+    found = {}
+    for key in _COUNTED:
+        try:
+            found[key] = float(values[-1][key]) - float(values[0][key])
+        except (KeyError, ValueError):
+            continue
+    return found
+
+
+_COUNTED = ("chunks_accepted", "chunks_refused", "chunks", "expired", "invalid", "clipped")
+
+
+def _last(series: list[tuple[float, Any]], time_s: float, otherwise: Any) -> Any:
+    before = bisect_right(series, time_s, key=lambda entry: entry[0])
+    return series[before - 1][1] if before else otherwise

@@ -1,0 +1,220 @@
+"""Offline evaluation: what is asked again is what the robot was asked, and a worse policy is told from a good one."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import String
+
+from sapave_ros import cli, g1, graph
+from sapave_ros.bag import definitions
+from sapave_ros.bag.metadata import Topic
+from sapave_ros.bag.reader import BagError
+from sapave_ros.bag.writer import BagWriter
+from sapave_ros.core.chunk import ChunkExecutor
+from sapave_ros.core.kinematics import Kinematics
+from sapave_ros.core.observation import ObservationBuilder
+from sapave_ros.nodes import ros
+from sapave_ros.offline import again, gate, score
+from sapave_ros.offline.recording import Recording
+from sapave_ros.policy import manifest
+from sapave_ros.policy.onnx_policy import OnnxPolicy
+from sapave_ros.policy.session import PolicySession, SessionParameters
+from sapave_ros.share import share_path
+from sapave_ros.types import Mode, Permit
+
+SHIPPED = share_path(manifest.SHIPPED)
+START_S = 1_800_000_000.0
+SECONDS = 3.0
+LATENCY_S = 0.06
+INSTRUCTION = "look at the red mug"
+K = np.array([[300.0, 0, 211.5], [0, 300.0, 119.5], [0, 0, 1]])
+
+
+def run_of_a_robot() -> list[tuple[float, str, object]]:
+    """(received [s], topic, message) of a head that follows the shipped policy perfectly; pictures of noise."""
+    random = np.random.default_rng(0)
+    kinematics = Kinematics.from_urdf()
+    builder = ObservationBuilder(kinematics.camera_in_torso)
+    session = PolicySession(OnnxPolicy(SHIPPED), SessionParameters())
+    executor = ChunkExecutor(g1.HEAD.names, g1.HEAD.column("velocity"), blend_s=0.5)
+    executor.rest_at(np.zeros(2))
+    others = np.zeros(len(g1.OTHER))
+    said: list[tuple[float, str, object]] = [(START_S - 0.5, graph.INSTRUCTION, String(data=INSTRUCTION))]
+    pending = []
+    picture = random.integers(0, 255, (240, 424, 3), dtype=np.uint8)
+    depth = np.full((240, 424), 1500, np.uint16)
+    for tick in range(int(SECONDS * 300)):
+        now_s = round(START_S + tick / 300, 6)
+        if tick % 6 == 0:
+            permit = Permit(now_s, tick, "ACTIVE", "", Mode.MOVE, Mode.MOVE)
+            said.append((now_s, graph.PERMIT, ros.permit_to_msg(permit)))
+            q = executor.sample(now_s)[0]
+            executor.record(now_s, q)
+            said.append((now_s, graph.HEAD_COMMAND, ros.joint_state_msg(g1.HEAD.names, now_s, q)))
+            for names, values in ((g1.HEAD.names, q), (g1.OTHER.names, others)):
+                said.append((now_s, graph.JOINT_STATES, ros.joint_state_msg(names, now_s, values)))
+                builder.joints.add(names, now_s, values)
+        if tick % 10 == 0:
+            info = CameraInfo(k=K.ravel().tolist())
+            info.header.stamp = ros.to_msg_time(now_s)
+            said.append((now_s + 0.01, graph.COLOR, ros.image_msg(picture, "rgb8", now_s, "")))
+            said.append((now_s + 0.01, graph.DEPTH, ros.image_msg(depth, "16UC1", now_s, "")))
+            said.append((now_s + 0.01, graph.CAMERA_INFO, info))
+            builder.add_color(now_s, picture)
+            builder.add_depth(now_s, depth)
+            builder.add_intrinsics(now_s, K)
+            if tick % 40 == 0:
+                pending.append(now_s)
+        if pending and pending[0] <= now_s - LATENCY_S / 2:
+            observation = builder.at(pending.pop(0), INSTRUCTION)
+            assert not isinstance(observation, str), observation
+            chunk = session.infer(observation).head
+            said.append((now_s + LATENCY_S / 2, graph.HEAD_INCREMENTS, ros.chunk_to_msg(chunk)))
+            executor.accept(ros.chunk_from_msg(ros.chunk_to_msg(chunk)), now_s)
+    return sorted(said, key=lambda entry: entry[0])
+
+
+def write(folder: Path, said: list[tuple[float, str, object]]) -> Path:
+    topics = []
+    for name in dict.fromkeys(topic for _, topic, _ in said):
+        kind = graph.stream(name).type
+        topics.append(Topic(name, kind, definitions.definition(kind), definitions.type_hash(kind)))
+    bag = BagWriter(folder, topics)
+    for received_s, topic, message in said:
+        bag.write(topic, round(received_s * 1e9), serialize_message(message))
+    bag.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def said():
+    return run_of_a_robot()
+
+
+@pytest.fixture(scope="module")
+def bag(said, tmp_path_factory) -> Path:
+    return write(tmp_path_factory.mktemp("bags") / "run", said)
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory) -> Path:
+    """The shipped model with some weights of its head's decoder exchanged; its manifest says what it holds."""
+    proto = onnx.load(str(SHIPPED))
+    random = np.random.default_rng(0)
+    for tensor in proto.graph.initializer:
+        if "head_decoder" in tensor.name and len(tensor.dims) == 2:
+            values = numpy_helper.to_array(tensor)
+            mixed = random.permutation(values.ravel()).reshape(values.shape)
+            tensor.CopyFrom(numpy_helper.from_array(mixed, tensor.name))
+    del proto.metadata_props[:]
+    weights = proto.SerializeToString(deterministic=True)
+    about = replace(
+        manifest.read(SHIPPED), weights_bytes=len(weights), weights_sha256=hashlib.sha256(weights).hexdigest()
+    )
+    carrier = onnx.ModelProto()
+    carrier.metadata_props.add(key=manifest.KEY, value=about.to_json())
+    path = tmp_path_factory.mktemp("models") / "damaged.onnx"
+    path.write_bytes(weights + carrier.SerializeToString())
+    return path
+
+
+def ask(bag: Path, model: Path) -> tuple[Recording, again.Answers]:
+    recording = Recording.read(bag)
+    return recording, again.ask(recording, model, Kinematics.from_urdf())
+
+
+def test_the_answers_are_the_robots_bit_for_bit(bag):
+    recording, answers = ask(bag, SHIPPED)
+    sent = recording.chunks[graph.HEAD_INCREMENTS]
+    assert answers.missing == [] and answers.observed == len(sent) > 15
+    same, of, difference = again.identical(recording, answers)["head"]
+    assert (same, of, difference) == (len(sent), len(sent), 0.0)
+
+
+def test_a_policy_that_was_followed_has_little_error_and_a_damaged_one_has_much(bag, damaged):
+    own, other = (score.figures(*ask(bag, model))["groups"]["head"] for model in (SHIPPED, damaged))
+    assert own["compared_steps"] > 100
+    assert own["error_rad"] < 0.3 * other["error_rad"]
+    assert own["refused"] == {}
+
+
+def test_where_there_was_no_permission_nothing_is_compared(said, tmp_path):
+    still = [(t, topic, m) for t, topic, m in said if topic != graph.PERMIT]
+    recording, answers = ask(write(tmp_path / "still", still), SHIPPED)
+    assert score.figures(recording, answers)["groups"]["head"]["compared_steps"] == 0
+
+
+def test_a_recording_without_a_policy_is_asked_as_often_as_one_with_it(said, tmp_path):
+    own = [(t, topic, m) for t, topic, m in said if topic != graph.HEAD_INCREMENTS]
+    recording, answers = ask(write(tmp_path / "teleop", own), SHIPPED)
+    assert answers.observed == pytest.approx(SECONDS * graph.INFERENCE_HZ, abs=2)
+    assert score.figures(recording, answers)["groups"]["head"]["compared_steps"] > 100
+
+
+def test_what_is_missing_is_told_and_the_rest_is_scored(said, tmp_path):
+    late = START_S + 1.5
+    gone = [(t, topic, m) for t, topic, m in said if topic != graph.DEPTH or t < late]
+    recording, answers = ask(write(tmp_path / "gone", gone), SHIPPED)
+    assert {why for _, why in answers.missing} == {"picture without depth or intrinsics of the same stamp"}
+    assert 5 < answers.observed < len(recording.chunks[graph.HEAD_INCREMENTS])
+    no_pictures = [(t, topic, m) for t, topic, m in said if topic != graph.COLOR]
+    with pytest.raises(BagError, match=graph.COLOR):
+        ask(write(tmp_path / "blind", no_pictures), SHIPPED)
+    alien = [(t, graph.JOY, ros.joint_state_msg((), t, np.empty(0))) for t, _, _ in said[:3]]
+    with pytest.raises(BagError, match="topics"):
+        Recording.read(write(tmp_path / "alien", alien))
+
+
+def test_the_command_is_a_gate(bag, damaged, tmp_path, capsys):
+    before, after, folder = tmp_path / "before.json", tmp_path / "after.json", tmp_path / "page"
+    assert cli.main(["eval", str(bag), "--json", str(before), "--page", str(folder)]) == 0
+    assert "bit for bit" in capsys.readouterr().out
+    assert cli.main(["eval", str(bag), "--baseline", str(before)]) == 0
+    assert "nothing is worse" in capsys.readouterr().out
+    words = ["eval", str(bag), "--model", str(damaged), "--baseline", str(before), "--json", str(after)]
+    assert cli.main(words) == 1
+    assert "worse: run model head error_rad: was " in capsys.readouterr().out
+    assert cli.main(["eval", str(bag), "--baseline", str(after)]) == 0, "better than before is fine"
+    html = (folder / "index.html").read_text()
+    assert INSTRUCTION in html and (folder / "steps_0.png").stat().st_size > 1000
+    again_ = json.loads(before.read_text())
+    assert gate.compare(again_, json.loads(before.read_text()), 0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "path: nowhere is not there"),
+        (["BAG", "--models", "x"], "NAME=PATH"),
+        (["BAG", "--models", "model=x.onnx"], "name of another model"),
+        (["BAG", "--model", "nowhere.onnx"], "nowhere.onnx is not there"),
+        (["BAG", "--tolerance", "-1"], "expected at least 0"),
+        (["BAG", "--baseline", "BASELINE"], "what sapave eval --json wrote|what --json wrote"),
+    ],
+)
+def test_what_cannot_be_is_named(bag, tmp_path, capsys, words, message):
+    wrong = tmp_path / "baseline.json"
+    wrong.write_text("{}")
+    words = [{"BAG": str(bag), "BASELINE": str(wrong)}.get(w, w) for w in words]
+    assert cli.main(["eval", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert __import__("re").search(message, line), line
+
+
+def test_help():
+    parser = argparse.ArgumentParser()
+    from sapave_ros.offline import command
+
+    command.add_arguments(parser)
+    assert parser.parse_args(["a", "b"]).bags == [Path("a"), Path("b")]
