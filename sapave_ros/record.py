@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     finally:
         recorder.stop()
     print(table(recorder.tallies))
+    if recorder.trouble:
+        print(f"not all is in the bag: {recorder.trouble}")
     print(f"written: {folder}, {len(writer.files)} file{'s' * (len(writer.files) != 1)}", flush=True)
     if recorder.failure and not code:
         print(f"sapave: error: {recorder.failure}", file=sys.stderr, flush=True)

@@ -162,6 +162,18 @@ def test_a_full_disk_ends_it_with_a_reason(node, tmp_path):
     assert Bag(tmp_path / "bag").counts[graph.INSTRUCTION] > 1
 
 
+@pytest.mark.e2e
+def test_a_nearly_full_disk_ends_it_with_what_to_change(ros_domain, tmp_path):
+    command = [sys.executable, "-m", "sapave_ros.cli", "record", "--output", str(tmp_path / "bag")]
+    done = subprocess.run(
+        [*command, "--keep-free-mb", "1000000"], capture_output=True, text=True, check=False, timeout=WITHIN_S
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "left on the disk; recording leaves 1e+06 MB to others (--keep-free-mb)" in line
+    assert (tmp_path / "bag/metadata.yaml").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

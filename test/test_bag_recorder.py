@@ -158,6 +158,21 @@ def test_attachments_are_made_by_the_thread_that_writes(disk):
     assert (made_by, disk.attached) == (["record"], ["robot.urdf"])
 
 
+def test_what_cannot_be_attached_does_not_end_the_recording(disk):
+    r = recorder(disk)
+    disk.go.set()
+
+    def make() -> list[Attachment]:
+        raise FileNotFoundError("models/g1/g1.urdf not found")
+
+    r.attach(make)
+    r.put(graph.PERMIT, 1, b"x")
+    r.stop(WAIT_S)
+    assert r.failure is None
+    assert r.trouble == "not attached: models/g1/g1.urdf not found"
+    assert len(disk.got) == 1
+
+
 def test_a_recorder_flushes_by_itself(tmp_path):
     """Nobody stops it, nothing more comes: what was heard is on its way to the disk within half a second."""
     writer = BagWriter(tmp_path / "bag", topics(), FREE)

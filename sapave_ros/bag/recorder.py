@@ -125,8 +125,8 @@ class Recorder:
     topic of that; runs in the writing thread, and what it cannot convert (any exception) counts as dropped. room_bytes:
     what may wait for the disk; what does not fit is dropped and counted.
 
-    failure: why recording has ended by itself, None while it goes on. trouble: the newest reason why a message was
-    dropped.
+    failure: why recording has ended by itself, None while it goes on. trouble: the newest reason why something that was
+    given is not in the bag.
     """
 
     def __init__(
@@ -165,10 +165,15 @@ class Recorder:
             self.trouble = self.failure or "the disk does not keep up"
 
     def attach(self, make: Callable[[], list[Attachment]]) -> None:
-        """Files for the bag; `make` runs in the writing thread, so it may read from a disk."""
+        """Files for the bag; `make` runs in the writing thread, so it may read from a disk. What fails is `trouble`."""
 
         def job() -> None:
-            for attachment in make():
+            try:
+                made = make()
+            except Exception as error:  # a bag without its model's manifest is better than none
+                self.trouble = f"not attached: {_said(error)}"
+                return
+            for attachment in made:
                 self._sink.attach(attachment)
 
         self._room.put(_Job(ENTRY_BYTES, "", job), self._room.limit)
