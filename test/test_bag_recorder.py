@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from bag_samples import BEGIN_NS, PERIOD_NS, sample, topics
 from rclpy.serialization import deserialize_message, serialize_message
+from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import CompressedImage, Image
 
 from sapave_ros import graph
@@ -329,6 +330,10 @@ def test_colour_is_stored_as_jpeg_and_depth_as_it_is(tmp_path):
     msg = deserialize_message(colour.data, CompressedImage)
     assert msg.header == deserialize_message(data, Image).header
     assert "jpeg" in msg.format
+    with AnyReader([tmp_path / "bag"]) as reader:
+        (connection,) = [c for c in reader.connections if c.topic.endswith("/compressed")]
+        _, _, raw = next(reader.messages([connection]))
+        assert reader.deserialize(raw, connection.msgtype).data.tobytes() == bytes(msg.data)
     found = cv2.cvtColor(cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     assert np.abs(found.astype(int) - rgb).mean() < 3
     assert r.tallies[graph.COLOR].dropped == 2
