@@ -121,6 +121,18 @@ def test_a_missing_file_and_a_cut_one_are_both_said(tmp_path):
     assert read(tmp_path / "bag") == samples[:50] + samples[100:]
 
 
+@pytest.mark.parametrize("content", [b"", b"SQLite format 3\0" * 9])
+def test_a_file_that_is_none_does_not_take_the_others_with_it(tmp_path, content):
+    writer = BagWriter(tmp_path / "bag", topics(), WriterParameters(split_s=1.0, keep_free_mb=0.0))
+    samples = fill(writer, 150)
+    writer.close()
+    (tmp_path / "bag/bag_1.mcap").write_bytes(content)
+    bag = Bag(tmp_path / "bag")
+    (line,) = bag.damage
+    assert line.startswith("bag_1.mcap: ")
+    assert [(m.topic, m.stamp_ns, m.data) for m in bag.messages()] == samples[:50] + samples[100:]
+
+
 def test_what_is_no_bag_is_named(tmp_path):
     with pytest.raises(BagError, match=r"path: .*nothing is not there; expected the folder of a bag, or an MCAP file"):
         Bag(tmp_path / "nothing")

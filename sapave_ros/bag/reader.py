@@ -64,9 +64,10 @@ class _Contents:
 class Bag:
     """A bag's folder, or a single file.
 
-    topics: by name. counts: messages that can be read, by topic. software: what recorded it. attachments: name to
-    content (`document.py`), the newest of each. damage: a line for everything that is not as it should be; empty for
-    a bag that was closed in order. All are known at once: the files have been read through to their end.
+    files: those that can be read, in the order of recording. topics: by name. counts: messages that can be read, by
+    topic. software: what recorded it. attachments: name to content (`document.py`), the newest of each. damage: a line
+    for everything that is not as it should be; empty for a bag that was closed in order. All are known at once: the
+    files have been read through to their end.
 
     Raises BagError where there is no bag, or no message in it.
     """
@@ -78,11 +79,18 @@ class Bag:
         self.counts: dict[str, int] = {}
         self.software: dict[str, str] = {}
         self.attachments: dict[str, bytes] = {}
-        self.files = self._find()
-        for file in self.files:
+        self.files: list[Path] = []
+        for file in self._find():
             contents = _Contents()
-            for message in _scan(file, contents):
-                contents.counts[message.topic] = contents.counts.get(message.topic, 0) + 1
+            try:
+                for message in _scan(file, contents):
+                    contents.counts[message.topic] = contents.counts.get(message.topic, 0) + 1
+            except BagError as error:
+                if file == self.path:
+                    raise
+                self.damage.append(f"{file.name}: {error}")  # one file among others does not take them with it
+                continue
+            self.files.append(file)
             self.topics.update(contents.topics)
             self.software.update(contents.software)
             self.attachments.update(contents.attachments)

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from sapave_ros.bag.writer import Attachment
 
 ROOM_BYTES = 256_000_000
-"""What may wait for the disk: eight seconds of 640 x 480 colour and depth at 20 Hz."""
+"""What may wait for the disk: five seconds of 640 x 480 colour and depth at 30 Hz."""
 
 SMALL_BYTES = 65_536
 SMALL_SHARE = 0.1
@@ -24,8 +24,13 @@ ENTRY_BYTES = 400
 """What a waiting message weighs beside its bytes."""
 
 FLUSH_S = 0.25
+"""So often the kernel is given what has come; a process that is killed loses no more than that and a write."""
+
 SYNC_S = 1.0
+"""So often the kernel is asked to see it onto the disk, for when the power goes."""
+
 STOP_WITHIN_S = 30.0
+"""After so long, a disk that does not take what waits is given up."""
 
 
 class Sink(Protocol):
