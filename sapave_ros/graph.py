@@ -1,6 +1,6 @@
 """Start here: the whole system as tables. Who runs, what flows, how fast, and when it is too old.
 
-Launch files, `sapave up`, the nodes, the watchdog, the tests and README's tables all read this file;
+Launch files, `sapave up`, the nodes, the watchdog, the recorder, the tests and README's tables all read this file;
 nothing else names a topic, a rate or a staleness bound.
 
     camera ──► inference ──► head ──► neck servos (Dynamixel bus)

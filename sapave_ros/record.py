@@ -6,14 +6,19 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sapave_ros import graph
 from sapave_ros.bag.parameters import WriterParameters
 from sapave_ros.graph import Stream
 from sapave_ros.names import known
 from sapave_ros.share import share_path
+
+if TYPE_CHECKING:  # it needs the library mcap, which `--help` does without
+    from sapave_ros.bag.recorder import Tally
 
 FOLDER = Path("out/bags")
 
@@ -74,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
     finally:
         recorder.stop()
     print(table(recorder.tallies))
+    if recorder.trouble:
+        print(f"not all is in the bag: {recorder.trouble}")
     print(f"written: {folder}, {len(writer.files)} file{'s' * (len(writer.files) != 1)}", flush=True)
     if recorder.failure and not code:
         print(f"sapave: error: {recorder.failure}", file=sys.stderr, flush=True)
@@ -81,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def table(tallies: dict) -> str:
+def table(tallies: Mapping[str, Tally]) -> str:
     """A line for every topic: messages, rate, dropped."""
     width = max(map(len, tallies), default=0)
     lines = [f"{'topic':{width}}  {'messages':>9}  {'rate':>9}  {'dropped':>8}"]

@@ -25,7 +25,9 @@ def sample(i: int) -> tuple[str, int, bytes]:
     if i % 2:
         permit = ros.status("sapave/permit", b"\x00", f"ACTIVE: tick {i}", {"sequence": i})
         return graph.PERMIT, stamp_ns, bytes(serialize_message(permit))
-    state = JointState(name=["head_yaw", "head_pitch"], position=[0.01 * i, -0.01 * i])
+    # All filled: behind empty fields rclpy's serialize_message, other than what goes over the wire, has bytes too many.
+    state = JointState(name=["head_yaw", "head_pitch"], position=[0.01 * i, -0.01 * i], velocity=[0.1, 0.2])
+    state.effort = [1.0, 2.0]
     state.header.stamp = ros.to_msg_time(stamp_ns * 1e-9)
     return graph.JOINT_STATES, stamp_ns, bytes(serialize_message(state))
 

@@ -15,6 +15,7 @@ from sapave_ros.bag.parameters import WriterParameters
 from sapave_ros.bag.reader import Bag, BagError
 from sapave_ros.bag.writer import Attachment, BagWriter
 
+ROBOT = b"<robot/>" * 50
 FREE = WriterParameters(keep_free_mb=0.0)
 
 
@@ -34,7 +35,7 @@ def recording(tmp_path_factory):
     """A whole file, its samples, and after how many of them it was flushed at which size."""
     folder = tmp_path_factory.mktemp("whole") / "bag"
     writer = BagWriter(folder, topics(), FREE)
-    writer.attach(Attachment("robot.urdf", "application/xml", b"<robot/>" * 50, BEGIN_NS))
+    writer.attach(Attachment("robot.urdf", "application/xml", ROBOT, BEGIN_NS))
     flushes, samples = [], []
     for i in range(60):
         samples.append(sample(i))
@@ -63,22 +64,26 @@ def test_cut_anywhere_all_up_to_the_last_flush_is_there(recording, tmp_path_fact
     assert got == samples[: len(got)]  # nothing that was not written, such as half a message
     assert len(got) >= flushed
     assert len(bag.damage) == (cut < len(whole))
+    assert bag.attachments == {"robot.urdf": ROBOT}  # it comes before the first chunk
     assert all("\n" not in line for line in bag.damage)
 
 
 @given(data=st.data(), bit=st.integers(0, 7))
 @settings(max_examples=300, deadline=None)
 def test_a_flipped_bit_never_makes_a_wrong_message(recording, tmp_path_factory, data, bit):
-    """Chunks carry checksums: a message is as it was written, or it is not there."""
+    """Chunks and attachments carry checksums: they are as they were written, or they are not there."""
     whole, samples, _ = recording
     at = data.draw(st.integers(0, len(whole) - 1), "at")
     path = tmp_path_factory.mktemp("flip") / "x.mcap"
     path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
-    try:
-        got = read(path)
-    except BagError:
+    bag = bag_or_reason(path)
+    if isinstance(bag, str):
         return
+    got = [(m.topic, m.stamp_ns, m.data) for m in bag.messages()]
     assert got == samples[: len(got)]
+    assert bag.attachments in ({}, {"robot.urdf": ROBOT})
+    for topic in topics():
+        assert bag.topics[topic.name].definition == topic.definition
 
 
 def test_without_metadata_all_is_there(tmp_path):
@@ -114,6 +119,18 @@ def test_a_missing_file_and_a_cut_one_are_both_said(tmp_path):
     said = ["bag_1.mcap: is listed in metadata.yaml and not there", "bag_2.mcap: ends within a record after"]
     assert [line[: len(text)] for line, text in zip(bag.damage, said, strict=True)] == said
     assert read(tmp_path / "bag") == samples[:50] + samples[100:]
+
+
+@pytest.mark.parametrize("content", [b"", b"SQLite format 3\0" * 9])
+def test_a_file_that_is_none_does_not_take_the_others_with_it(tmp_path, content):
+    writer = BagWriter(tmp_path / "bag", topics(), WriterParameters(split_s=1.0, keep_free_mb=0.0))
+    samples = fill(writer, 150)
+    writer.close()
+    (tmp_path / "bag/bag_1.mcap").write_bytes(content)
+    bag = Bag(tmp_path / "bag")
+    (line,) = bag.damage
+    assert line.startswith("bag_1.mcap: ")
+    assert [(m.topic, m.stamp_ns, m.data) for m in bag.messages()] == samples[:50] + samples[100:]
 
 
 def test_what_is_no_bag_is_named(tmp_path):

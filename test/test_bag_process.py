@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rclpy
 from rclpy.serialization import deserialize_message
@@ -20,6 +21,7 @@ from std_msgs.msg import String
 from sapave_ros import cli, graph, record
 from sapave_ros.bag.reader import Bag
 from sapave_ros.nodes import ros
+from sapave_ros.types import ActionChunk
 
 WITHIN_S = 60.0
 
@@ -86,13 +88,16 @@ def test_what_is_published_is_in_the_bag(node, tmp_path):
     with Recording("--output", str(tmp_path / "bag")) as recording:
         permits = ros.publisher(node, graph.stream(graph.PERMIT))
         by_hand = node.create_publisher(String, graph.INSTRUCTION, 10)
-        until(lambda: permits.get_subscription_count() == 1 and by_hand.get_subscription_count() == 2, "nobody listens")
+        chunks = ros.publisher(node, graph.stream(graph.HEAD_INCREMENTS))
+        listeners = {permits: 1, chunks: 1, by_hand: 2}
+        until(lambda: all(p.get_subscription_count() == n for p, n in listeners.items()), "nobody listens")
+        chunks.publish(ros.chunk_to_msg(ActionChunk(1.0, 0.1, ("head_yaw",), np.full((3, 1), 0.25))))
         for i in range(20):
             permits.publish(permit(i))
             assert permits.wait_for_all_acked(rclpy.duration.Duration(seconds=WITHIN_S))
         by_hand.publish(String(data="look at the blue ball"))
-        said = "the recorder has not written all"
-        until(lambda: readable(tmp_path / "bag") == {graph.PERMIT: 20, graph.INSTRUCTION: 2}, said)
+        said, expected = "not all is written", {graph.HEAD_INCREMENTS: 1, graph.PERMIT: 20, graph.INSTRUCTION: 2}
+        until(lambda: readable(tmp_path / "bag") == expected, said)
         assert recording.end(signal.SIGINT) == 0
     assert "Traceback" not in recording.said
     bag = Bag(tmp_path / "bag")
@@ -103,7 +108,13 @@ def test_what_is_published_is_in_the_bag(node, tmp_path):
     assert b"<robot" in bag.attachments["g1.urdf"]
     with AnyReader([tmp_path / "bag"]) as reader:
         assert {c.topic for c in reader.connections} == {s.topic for s in graph.STREAMS}
-        assert reader.message_count == 22
+        assert reader.message_count == 23
+        (connection,) = [c for c in reader.connections if c.topic == graph.HEAD_INCREMENTS]
+        _, _, data = next(reader.messages([connection]))
+        points = reader.deserialize(data, connection.msgtype).points
+        assert [(p.positions.tolist(), p.time_from_start.nanosec) for p in points] == [
+            ([0.25], 100_000_000 * i) for i in (1, 2, 3)
+        ]
     lines = {line.split()[0]: line.split()[1:] for line in recording.said.splitlines() if line.startswith("/")}
     assert lines.keys() == {s.topic for s in graph.STREAMS}
     assert lines[graph.PERMIT][0] == "20"
@@ -160,6 +171,18 @@ def test_a_full_disk_ends_it_with_a_reason(node, tmp_path):
     assert "File too large" in recording.said
     assert "Traceback" not in recording.said
     assert Bag(tmp_path / "bag").counts[graph.INSTRUCTION] > 1
+
+
+@pytest.mark.e2e
+def test_a_nearly_full_disk_ends_it_with_what_to_change(ros_domain, tmp_path):
+    command = [sys.executable, "-m", "sapave_ros.cli", "record", "--output", str(tmp_path / "bag")]
+    done = subprocess.run(
+        [*command, "--keep-free-mb", "1000000"], capture_output=True, text=True, check=False, timeout=WITHIN_S
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "left on the disk; recording leaves 1e+06 MB to others (--keep-free-mb)" in line
+    assert (tmp_path / "bag/metadata.yaml").exists()
 
 
 @pytest.mark.parametrize(

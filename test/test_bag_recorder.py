@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from bag_samples import BEGIN_NS, PERIOD_NS, sample, topics
 from rclpy.serialization import deserialize_message, serialize_message
+from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import CompressedImage, Image
 
 from sapave_ros import graph
@@ -156,6 +157,21 @@ def test_attachments_are_made_by_the_thread_that_writes(disk):
     r.attach(make)
     r.stop(WAIT_S)
     assert (made_by, disk.attached) == (["record"], ["robot.urdf"])
+
+
+def test_what_cannot_be_attached_does_not_end_the_recording(disk):
+    r = recorder(disk)
+    disk.go.set()
+
+    def make() -> list[Attachment]:
+        raise FileNotFoundError("models/g1/g1.urdf not found")
+
+    r.attach(make)
+    r.put(graph.PERMIT, 1, b"x")
+    r.stop(WAIT_S)
+    assert r.failure is None
+    assert r.trouble == "not attached: models/g1/g1.urdf not found"
+    assert len(disk.got) == 1
 
 
 def test_a_recorder_flushes_by_itself(tmp_path):
@@ -314,6 +330,10 @@ def test_colour_is_stored_as_jpeg_and_depth_as_it_is(tmp_path):
     msg = deserialize_message(colour.data, CompressedImage)
     assert msg.header == deserialize_message(data, Image).header
     assert "jpeg" in msg.format
+    with AnyReader([tmp_path / "bag"]) as reader:
+        (connection,) = [c for c in reader.connections if c.topic.endswith("/compressed")]
+        _, _, raw = next(reader.messages([connection]))
+        assert reader.deserialize(raw, connection.msgtype).data.tobytes() == bytes(msg.data)
     found = cv2.cvtColor(cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     assert np.abs(found.astype(int) - rgb).mean() < 3
     assert r.tallies[graph.COLOR].dropped == 2

@@ -106,7 +106,7 @@ def text(topics: Sequence[Topic], files: Sequence[FileFacts]) -> str:
             for f in files
         ],
     }
-    return yaml.dump({"rosbag2_bagfile_information": information}, Dumper=_Plain, sort_keys=False)
+    return yaml.dump({"rosbag2_bagfile_information": information}, Dumper=_Plain, sort_keys=False, width=10_000)
 
 
 def _topic(topic: Topic) -> Mapping[str, str]:

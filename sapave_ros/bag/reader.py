@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import yaml
-from mcap.records import Attachment, Channel, Header, Message, Metadata, Schema
+from mcap.data_stream import RecordBuilder
+from mcap.records import Attachment, Channel, DataEnd, Header, Message, Metadata, Schema
 from mcap.stream_reader import StreamReader
 
 from sapave_ros.bag.metadata import NAME as METADATA
@@ -63,9 +64,10 @@ class _Contents:
 class Bag:
     """A bag's folder, or a single file.
 
-    topics: by name. counts: messages that can be read, by topic. software: what recorded it. attachments: name to
-    content (`document.py`), the newest of each. damage: a line for everything that is not as it should be; empty for
-    a bag that was closed in order. All are known at once: the files have been read through to their end.
+    files: those that can be read, in the order of recording. topics: by name. counts: messages that can be read, by
+    topic. software: what recorded it. attachments: name to content (`document.py`), the newest of each. damage: a line
+    for everything that is not as it should be; empty for a bag that was closed in order. All are known at once: the
+    files have been read through to their end.
 
     Raises BagError where there is no bag, or no message in it.
     """
@@ -77,11 +79,18 @@ class Bag:
         self.counts: dict[str, int] = {}
         self.software: dict[str, str] = {}
         self.attachments: dict[str, bytes] = {}
-        self.files = self._find()
-        for file in self.files:
+        self.files: list[Path] = []
+        for file in self._find():
             contents = _Contents()
-            for message in _scan(file, contents):
-                contents.counts[message.topic] = contents.counts.get(message.topic, 0) + 1
+            try:
+                for message in _scan(file, contents):
+                    contents.counts[message.topic] = contents.counts.get(message.topic, 0) + 1
+            except BagError as error:
+                if file == self.path:
+                    raise
+                self.damage.append(f"{file.name}: {error}")  # one file among others does not take them with it
+                continue
+            self.files.append(file)
             self.topics.update(contents.topics)
             self.software.update(contents.software)
             self.attachments.update(contents.attachments)
@@ -162,6 +171,7 @@ def _scan(path: Path, found: _Contents) -> Iterator[BagMessage]:
         whole = _Whole(file, size)
         schemas: dict[int, Schema] = {}
         channels: dict[int, Channel] = {}
+        is_summary = False
         try:
             for record in StreamReader(cast(IO[bytes], whole), validate_crcs=True, record_size_limit=None).records:
                 if isinstance(record, Message):
@@ -169,6 +179,8 @@ def _scan(path: Path, found: _Contents) -> Iterator[BagMessage]:
                 elif isinstance(record, Header):
                     if record.profile != "ros2":
                         raise BagError(f"profile: {record.profile!r} in {path}; expected 'ros2'")
+                elif is_summary:
+                    pass  # says again what has been said, without checksums; only whether it is whole matters
                 elif isinstance(record, Schema):
                     schemas[record.id] = record
                 elif isinstance(record, Channel):
@@ -180,7 +192,10 @@ def _scan(path: Path, found: _Contents) -> Iterator[BagMessage]:
                 elif isinstance(record, Metadata) and record.name == "sapave":
                     found.software.update(record.metadata)
                 elif isinstance(record, Attachment):
+                    _check(record, whole.last)
                     found.attachments[record.name] = record.data
+                elif isinstance(record, DataEnd):
+                    is_summary = True
         except BagError:
             raise
         except _CutError:
@@ -189,6 +204,14 @@ def _scan(path: Path, found: _Contents) -> Iterator[BagMessage]:
         except Exception as error:  # bytes that are wrong can make the libraries raise anything
             at = f"{whole.position / 1e6:.3f} of {size / 1e6:.3f} MB"
             found.damage = f"is damaged before {at} ({' '.join(str(error).split())[:100]}); all before that is there"
+
+
+def _check(attachment: Attachment, checksum: bytes) -> None:
+    """ValueError where an attachment is not what its checksum says: the MCAP library writes it and does not look."""
+    again = RecordBuilder()
+    attachment.write(again)
+    if again.end()[-4:] != checksum:
+        raise ValueError(f"checksum of attachment {attachment.name!r}")
 
 
 class _CutError(Exception):
@@ -202,6 +225,7 @@ class _Whole:
         self._file = file
         self._size = size
         self.position = 0
+        self.last = b""
 
     def read(self, length: int) -> bytes:
         if self.position + length > self._size:  # before reading: a damaged length may ask for anything
@@ -210,6 +234,7 @@ class _Whole:
         if len(data) < length:
             raise _CutError
         self.position += length
+        self.last = data
         return data
 
     def __getattr__(self, name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from sapave_ros.bag.writer import Attachment
 
 ROOM_BYTES = 256_000_000
-"""What may wait for the disk: eight seconds of 640 x 480 colour and depth at 20 Hz."""
+"""What may wait for the disk: five seconds of 640 x 480 colour and depth at 30 Hz."""
 
 SMALL_BYTES = 65_536
 SMALL_SHARE = 0.1
@@ -24,8 +24,13 @@ ENTRY_BYTES = 400
 """What a waiting message weighs beside its bytes."""
 
 FLUSH_S = 0.25
+"""So often the kernel is given what has come; a process that is killed loses no more than that and a write."""
+
 SYNC_S = 1.0
+"""So often the kernel is asked to see it onto the disk, for when the power goes."""
+
 STOP_WITHIN_S = 30.0
+"""After so long, a disk that does not take what waits is given up."""
 
 
 class Sink(Protocol):
@@ -125,8 +130,8 @@ class Recorder:
     topic of that; runs in the writing thread, and what it cannot convert (any exception) counts as dropped. room_bytes:
     what may wait for the disk; what does not fit is dropped and counted.
 
-    failure: why recording has ended by itself, None while it goes on. trouble: the newest reason why a message was
-    dropped.
+    failure: why recording has ended by itself, None while it goes on. trouble: the newest reason why something that was
+    given is not in the bag.
     """
 
     def __init__(
@@ -165,10 +170,15 @@ class Recorder:
             self.trouble = self.failure or "the disk does not keep up"
 
     def attach(self, make: Callable[[], list[Attachment]]) -> None:
-        """Files for the bag; `make` runs in the writing thread, so it may read from a disk."""
+        """Files for the bag; `make` runs in the writing thread, so it may read from a disk. What fails is `trouble`."""
 
         def job() -> None:
-            for attachment in make():
+            try:
+                made = make()
+            except Exception as error:  # a bag without its model's manifest is better than none
+                self.trouble = f"not attached: {_said(error)}"
+                return
+            for attachment in made:
                 self._sink.attach(attachment)
 
         self._room.put(_Job(ENTRY_BYTES, "", job), self._room.limit)
