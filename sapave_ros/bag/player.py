@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sapave_ros.bag.reader import Bag, BagMessage
@@ -27,7 +27,7 @@ LATE_S = 0.1
 """A message that goes out later than this after its time is counted as late [s]."""
 
 SET_BACK_NS = 1_000_000_000
-"""Stamps of a bag that go back by more than this: the clock was set back while it was recorded [ns]."""
+"""Where stamps go back by more than this, the clock was set back while the bag was recorded [ns]."""
 
 _RATE = (0.01, 100.0)
 
@@ -53,6 +53,31 @@ class Tally:
     sent: int = 0
     late: int = 0
     dropped: int = 0
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A message and its place in the bag's time [ns], which never goes back as the stamps of a bag may.
+
+    Messages that were recorded a little out of order have the same place. set_back_ns: by how much the clock has been
+    set back in the recording so far; place less this is the clock's time.
+    """
+
+    place_ns: int
+    set_back_ns: int
+    message: BagMessage
+
+
+def placed(messages: Iterable[BagMessage]) -> Iterator[Placed]:
+    """Every message with its place."""
+    newest_ns, set_back_ns = None, 0
+    for message in messages:
+        place_ns = message.stamp_ns + set_back_ns
+        if newest_ns is not None and place_ns < newest_ns - SET_BACK_NS:
+            set_back_ns += newest_ns - place_ns
+            place_ns = newest_ns
+        newest_ns = place_ns if newest_ns is None else max(newest_ns, place_ns)
+        yield Placed(newest_ns, set_back_ns, message)
 
 
 class Playhead:
@@ -89,19 +114,19 @@ class Playhead:
 class ReadAhead:
     """Reads messages in a thread of its own, as far ahead as there is room.
 
-    messages: in the order of the bag. from_ns: what comes before the first message of that time or later is passed
+    messages: in the order of the bag. from_ns: what comes before the first message of that place or later is passed
     over; of the topics `kept` the newest of it is in `before`. room_bytes: for what waits; one message always has room.
 
     ready: whether the first message is there, or all have been read. failure: what has ended the reading early.
     """
 
     def __init__(
-        self, messages: Iterator[BagMessage], from_ns: int, kept: Collection[str] = (), room_bytes: int = ROOM_BYTES
+        self, messages: Iterable[BagMessage], from_ns: int, kept: Collection[str] = (), room_bytes: int = ROOM_BYTES
     ) -> None:
         self.before: dict[str, BagMessage] = {}
         self.failure: Exception | None = None
         self._messages, self._from_ns, self._kept, self._limit = messages, from_ns, kept, room_bytes
-        self._waiting: deque[BagMessage] = deque()
+        self._waiting: deque[Placed] = deque()
         self._used = 0
         self._finished = self._closed = False
         self._news = threading.Condition()
@@ -130,7 +155,7 @@ class ReadAhead:
         with self._news:
             return self._news.wait_for(lambda: bool(self._waiting) or self._finished, timeout_s)
 
-    def peek(self) -> BagMessage | None:
+    def peek(self) -> Placed | None:
         """The next message, None where there is none (yet)."""
         with self._news:
             return self._waiting[0] if self._waiting else None
@@ -138,7 +163,7 @@ class ReadAhead:
     def take(self) -> None:
         """Takes the message that `peek` shows."""
         with self._news:
-            self._used -= len(self._waiting.popleft().data)
+            self._used -= len(self._waiting.popleft().message.data)
             self._news.notify_all()
 
     def close(self) -> None:
@@ -151,12 +176,12 @@ class ReadAhead:
     def _run(self) -> None:
         try:
             begun = False
-            for message in self._messages:
-                begun = begun or message.stamp_ns >= self._from_ns
+            for item in placed(self._messages):
+                begun = begun or item.place_ns >= self._from_ns
                 if begun:
-                    self._put(message)
-                elif message.topic in self._kept:
-                    self.before[message.topic] = message
+                    self._put(item)
+                elif item.message.topic in self._kept:
+                    self.before[item.message.topic] = item.message
                 if self._closed:
                     return
         except Exception as error:  # whoever takes is told: a disk that went away, for one
@@ -166,11 +191,11 @@ class ReadAhead:
                 self._finished = True
                 self._news.notify_all()
 
-    def _put(self, message: BagMessage) -> None:
-        size = len(message.data)
+    def _put(self, item: Placed) -> None:
+        size = len(item.message.data)
         with self._news:
             self._news.wait_for(lambda: self._closed or not self._waiting or self._used + size <= self._limit)
-            self._waiting.append(message)
+            self._waiting.append(item)
             self._used += size
             self._news.notify_all()
 
@@ -199,12 +224,12 @@ class Player:
         self._bag, self._topics, self._say, self._room_bytes = bag, topics, say, room_bytes
         use = parameters or PlayParameters()
         self._kept, self._perishable = dict(kept or {}), dict(perishable or {})
-        self.first_ns, last_ns = _span_ns(bag.messages(topics))
+        self.first_ns, last_ns = _span_ns(placed(bag.messages(topics)))
         length_s = (last_ns - self.first_ns) * 1e-9
         if use.start_s > length_s:
             raise ParameterError(f"start: {use.start_s:g} s; expected at most the bag's length, {length_s:.3f} s")
         self.begin_ns = self.first_ns + round(use.start_s * 1e9)
-        self._stop_ns = last_ns + 1  # the first stamp that is not played
+        self._stop_ns = last_ns + 1  # the first place that is not played
         if use.duration_s is not None:
             self._stop_ns = min(self._stop_ns, self.begin_ns + round(use.duration_s * 1e9))
         self.end_ns = min(last_ns, self._stop_ns)
@@ -214,6 +239,7 @@ class Player:
         self._playhead = Playhead(self.begin_ns, use.rate)
         self._told: set[str] = set()
         self._first: deque[BagMessage] = deque()
+        self._set_back_ns = 0
         self._ahead = self._read(self.begin_ns)
 
     @property
@@ -221,8 +247,12 @@ class Player:
         return self._playhead.rate
 
     def at_ns(self, now_s: float) -> int:
-        """Where in the bag's time the replay is at now_s [s]; stamps, ns of the epoch."""
-        return min(self._playhead.at_ns(now_s), self.end_ns) if self.ended else self._playhead.at_ns(now_s)
+        """Where in the bag's time the replay is at now_s [s], as `Placed` has it."""
+        return min(self._playhead.at_ns(now_s), self.end_ns)
+
+    def clock_ns(self, now_s: float) -> int:
+        """What the clock of the recording said there [ns of the epoch]."""
+        return self.at_ns(now_s) - self._set_back_ns
 
     def at_s(self, now_s: float) -> float:
         """The same, after the bag's first message [s]."""
@@ -239,10 +269,10 @@ class Player:
         if self._first:
             return self._hand_out(self._first.popleft(), 0.0)
         while not (self.paused or self.ended):
-            message = self._due(now_s)
-            if message is None:
+            item = self._due(now_s)
+            if item is None:
                 return None
-            late_s = (self._playhead.at_ns(now_s) - self._newest_ns) * 1e-9 / self.rate
+            message, late_s = item.message, (self._playhead.at_ns(now_s) - item.place_ns) * 1e-9 / self.rate
             if late_s <= self._perishable.get(message.topic, math.inf):
                 return self._hand_out(message, late_s)
             self.tallies[message.topic].dropped += 1
@@ -252,10 +282,10 @@ class Player:
         """How long until `next` has something, as far as that is known now [s]."""
         if self.paused or self.ended or not self._begun:
             return math.inf
-        message = self._ahead.peek()
-        if message is None:
+        item = self._ahead.peek()
+        if item is None:
             return 0.0 if self._ahead.exhausted else math.inf
-        due_ns = min(self._stop_ns, max(message.stamp_ns, self._newest_ns))
+        due_ns = min(self._stop_ns, item.place_ns)
         return max(0.0, (due_ns - self._playhead.at_ns(now_s)) * 1e-9 / self.rate)
 
     def pause(self, now_s: float) -> None:
@@ -272,7 +302,7 @@ class Player:
         self._playhead.set_rate(min(max(rate, _RATE[0]), _RATE[1]), now_s)
 
     def seek(self, to_ns: int, now_s: float) -> None:
-        """Goes on from that stamp, or from the nearest end of what is played."""
+        """Goes on from that place, or from the nearest end of what is played."""
         from_s = self.at_s(now_s)
         self._jump(min(max(to_ns, self.begin_ns), self.end_ns), now_s)
         self._say(f"from {from_s:.3f} s to {self.at_s(now_s):.3f} s")
@@ -283,7 +313,6 @@ class Player:
 
     def _read(self, from_ns: int) -> ReadAhead:
         self._begun = False
-        self._newest_ns = from_ns
         return ReadAhead(self._bag.messages(self._topics), from_ns, self._kept, self._room_bytes)
 
     def _begin(self, now_s: float) -> bool:
@@ -291,39 +320,36 @@ class Player:
         if not self._ahead.ready:
             return False
         self._begun = True
+        item = self._ahead.peek()
+        self._set_back_ns = item.set_back_ns if item is not None else self._set_back_ns
         for topic, nothing in self._kept.items():
             if topic in self._ahead.before:
                 self._first.append(self._ahead.before[topic])
             elif topic in self._told:
-                self._first.append(BagMessage(topic, self._newest_ns, nothing))
+                self._first.append(BagMessage(topic, self.clock_ns(now_s), nothing))
         if not self.paused:
             self._playhead.run(now_s)
         return True
 
-    def _due(self, now_s: float) -> BagMessage | None:
-        message = self._ahead.peek()
-        if message is None:
+    def _due(self, now_s: float) -> Placed | None:
+        item, at_ns = self._ahead.peek(), self._playhead.at_ns(now_s)
+        if item is None:
             if self._ahead.exhausted:
                 if self._ahead.failure is not None:
                     raise self._ahead.failure
                 self._finish(now_s)
             return None
-        if message.stamp_ns >= self._stop_ns:
-            if self._playhead.at_ns(now_s) >= self._stop_ns:
-                self._finish(now_s)
+        if at_ns >= self._stop_ns and item.place_ns >= self._stop_ns:
+            self._finish(now_s)
             return None
-        if message.stamp_ns < self._newest_ns - SET_BACK_NS:
-            back_s = (self._newest_ns - message.stamp_ns) * 1e-9
-            self._say(f"the clock was set back by {back_s:.3f} s while this was recorded; time goes on from there")
-            self._playhead.move(message.stamp_ns, now_s)
-            self._newest_ns = message.stamp_ns
-        # What was recorded a little out of order goes out at once: order is kept, and it is not late.
-        due_ns = max(message.stamp_ns, self._newest_ns)
-        if due_ns > self._playhead.at_ns(now_s):
+        if item.place_ns > at_ns:
             return None
-        self._newest_ns = due_ns
         self._ahead.take()
-        return message
+        if item.set_back_ns != self._set_back_ns:
+            back_s = (item.set_back_ns - self._set_back_ns) * 1e-9
+            self._set_back_ns = item.set_back_ns
+            self._say(f"here the clock was set back by {back_s:.3f} s while this was recorded")
+        return item
 
     def _finish(self, now_s: float) -> None:
         if self._loop:
@@ -351,9 +377,8 @@ class Player:
         return message
 
 
-def _span_ns(messages: Iterator[BagMessage]) -> tuple[int, int]:
-    """The earliest and the latest stamp."""
-    first = last = next(messages).stamp_ns
-    for message in messages:
-        first, last = min(first, message.stamp_ns), max(last, message.stamp_ns)
-    return first, last
+def _span_ns(items: Iterator[Placed]) -> tuple[int, int]:
+    """The first and the last place."""
+    first = next(items)
+    last = deque(items, maxlen=1)
+    return first.place_ns, (last[0] if last else first).place_ns

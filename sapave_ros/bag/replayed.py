@@ -9,11 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sapave_ros import graph
 from sapave_ros.bag import definitions
 from sapave_ros.bag.reader import Bag, BagError
 from sapave_ros.graph import Stream
+
+CLOCK_HZ = 100.0
+"""How often the time of the bag is told, at least."""
+
+ROSBAG2_NODE = "rosbag2_player"
+"""The node of `ros2 bag play`."""
+
+ALONE = "alone"
+"""What the guard beside another player says when it has found nobody (`nodes/alone.py`)."""
 
 GUEST = "inference"
 """The one node of the graph that may be there."""
@@ -89,6 +99,21 @@ def replayed_streams(bag: Bag, topics: Sequence[str] | None = None) -> list[Stre
     for stream in chosen:
         _check_type(stream, bag)
     return chosen
+
+
+def rosbag2_command(
+    bag: Path,
+    streams: Sequence[Stream],
+    rate: float = 1.0,
+    start_s: float = 0.0,
+    loop: bool = False,
+    paused: bool = False,
+) -> list[str]:
+    """`ros2 bag play` of these streams under the names that they have here, with their time as /clock."""
+    command = ["ros2", "bag", "play", str(bag), "--clock", f"{CLOCK_HZ:g}", "--rate", f"{rate:g}"]
+    command += ["--start-offset", f"{start_s:g}"] + ["--loop"] * loop + ["--start-paused"] * paused
+    renamed = [f"{s.topic}:={replayed_topic(s)}" for s in streams if not has_own_name(s)]
+    return [*command, "--topics", *(s.topic for s in streams), *(["--remap", *renamed] if renamed else [])]
 
 
 def left_out(bag: Bag) -> list[str]:

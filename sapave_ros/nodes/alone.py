@@ -16,7 +16,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from sapave_ros import graph
-from sapave_ros.bag.replayed import Present, company, watched_topics
+from sapave_ros.bag.replayed import ALONE, Present, company, watched_topics
 from sapave_ros.claims import claim
 from sapave_ros.nodes import ros
 from sapave_ros.plan import ros_domain_of_environment
@@ -25,8 +25,6 @@ LOOK_S = 2.0
 """How long to look before nobody is there: who is there is found in a fraction of it, unless the machine is busy."""
 
 AGAIN_S = 0.2
-
-ALONE = "alone"
 
 _CLAIMED: list[socket.socket] = []
 """Held for as long as this process lives."""

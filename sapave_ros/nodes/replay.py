@@ -19,11 +19,10 @@ from std_srvs.srv import Trigger
 
 from sapave_ros import graph
 from sapave_ros.bag.player import Player
-from sapave_ros.bag.replayed import company, replayed_topic, watched_topics
+from sapave_ros.bag.replayed import CLOCK_HZ, company, replayed_topic, watched_topics
 from sapave_ros.graph import Qos, Stream
 from sapave_ros.nodes import alone, ros
 
-CLOCK_HZ = 100.0
 CLOCK_BEHIND_NS = 5_000_000
 """Before a message the clock is told anew where it is further behind: nobody gets what is ahead of their time [ns]."""
 
@@ -121,6 +120,7 @@ class ReplayNode(Node):
         elif self._failed is None and not self._thread.is_alive() and not self._stop.is_set():
             waited_s = self._now_s() - self._since_s - alone.LOOK_S
             if waited_s >= SETTLE_S or self._all_connected():
+                print(self._where(self._now_s()), flush=True)
                 self._thread.start()
 
     def open(self) -> None:
@@ -195,7 +195,7 @@ class ReplayNode(Node):
 
     def _tell_time(self, now_s: float, urgent: bool) -> None:
         """Says what time it is in the bag: as often as `CLOCK_HZ`, and before a message that is ahead of it."""
-        at_ns = self._player.at_ns(now_s)
+        at_ns = self._player.clock_ns(now_s)
         moved_ns = math.inf if self._told_ns is None else at_ns - self._told_ns
         jumped_back = moved_ns < 0
         if now_s >= self._next_clock_s or jumped_back or (urgent and moved_ns > CLOCK_BEHIND_NS):
@@ -214,7 +214,7 @@ class ReplayNode(Node):
         with self._lock:
             player, now_s = self._player, self._now_s()
             values = {
-                "time_ns": player.at_ns(now_s),
+                "time_ns": player.clock_ns(now_s),
                 "position_s": f"{player.at_s(now_s):.3f}",
                 "length_s": f"{(player.end_ns - player.first_ns) * 1e-9:.3f}",
                 "rate": player.rate,
