@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 0: played, or ended by Ctrl-C; 1: somebody is there beside whom nothing is; 2: could not begin."""
     from sapave_ros.bag.player import Player, PlayParameters
     from sapave_ros.bag.reader import Bag
-    from sapave_ros.bag.replayed import left_out, replayed_streams, replayed_topic
+    from sapave_ros.bag.replayed import left_out, replayed_sources, replayed_topic
     from sapave_ros.keys import Keys
 
     parameters = PlayParameters(args.rate, args.start, args.duration, args.loop, args.paused)
@@ -42,34 +42,35 @@ def run(args: argparse.Namespace) -> int:
 
     from sapave_ros.nodes import ros
     from sapave_ros.nodes.alone import claim_domain
-    from sapave_ros.nodes.replay import HELP, ReplayNode, nothing_said, perishable
+    from sapave_ros.nodes.replay import HELP, ReplayNode, conversions, nothing_said, perishable
 
     bag = Bag(args.bag)
     for line in bag.damage:
         print(f"damaged: {line}", file=sys.stderr)
-    streams = replayed_streams(bag, args.topics)
+    sources = replayed_sources(bag, args.topics)
     player = Player(
         bag,
         parameters,
-        [s.topic for s in streams],
-        nothing_said(streams),
-        perishable(streams),
+        [s.recorded for s in sources],
+        nothing_said(sources),
+        perishable(sources),
         say=lambda text: print(f"time jumps: {text}", flush=True),
+        convert=conversions(sources),
     )
     with closing(player), Keys(sys.stdin) as keys:
-        for stream in streams:
-            print(f"{stream.topic} as {replayed_topic(stream)}")
+        for source in sources:
+            print(f"{source.recorded} as {replayed_topic(source.stream)}")
         if (others := left_out(bag)) and not args.topics:
             print(f"not of the graph, not replayed: {', '.join(others)}")
         print(HELP if keys.there else "Ctrl-C ends it", flush=True)
 
         def make() -> ReplayNode:
-            node = ReplayNode(player, streams, keys=keys.pressed, claim=claim_domain)
+            node = ReplayNode(player, sources, keys=keys.pressed, claim=claim_domain)
             node.start()
             return node
 
         code = ros.run("replay", make, argv=[])
-    print(table({replayed_topic(s): player.tallies[s.topic] for s in streams}), flush=True)
+    print(table({replayed_topic(s.stream): player.tallies[s.recorded] for s in sources}), flush=True)
     if bag.damage:
         print(f"the bag is damaged: what could be read was played ({'; '.join(bag.damage)})", file=sys.stderr)
     return code

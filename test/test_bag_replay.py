@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pty
+import subprocess
 import sys
 import threading
 import time
+import types
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,23 +22,26 @@ import rclpy
 from bag_samples import BEGIN_NS, PERIOD_NS, fill, topics
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from sapave_ros import cli, graph, keys, replay
+from sapave_ros import cli, g1, graph, keys, replay
 from sapave_ros.bag import replayed
 from sapave_ros.bag.metadata import Topic
 from sapave_ros.bag.parameters import WriterParameters
 from sapave_ros.bag.player import Player, PlayParameters
 from sapave_ros.bag.reader import Bag, BagError
-from sapave_ros.bag.replayed import Present, company, replayed_streams, replayed_topic, watched_topics
+from sapave_ros.bag.replayed import Present, company, replayed_sources, replayed_topic, watched_topics
 from sapave_ros.bag.writer import BagWriter
-from sapave_ros.nodes import alone, ros
+from sapave_ros.core.observation import ObservationBuilder
+from sapave_ros.nodes import alone, record, ros
 from sapave_ros.nodes.record import bag_topics
-from sapave_ros.nodes.replay import ReplayNode, nothing_said, perishable
+from sapave_ros.nodes.replay import ReplayNode, conversions, decompressed, nothing_said, perishable
+from sapave_ros.types import Observation
 
 PATIENCE_S = 30.0
 NUMBER = 30
@@ -95,10 +104,10 @@ def test_what_the_table_does_not_have_is_never_replayed(tmp_path):
     writer.write("/tf", BEGIN_NS, b"\0\1\0\0\0\0\0\0")
     writer.close()
     bag = Bag(tmp_path / "bag")
-    assert "/tf" not in [s.topic for s in replayed_streams(bag)]
+    assert "/tf" not in [s.recorded for s in replayed_sources(bag)]
     assert replayed.left_out(bag) == ["/tf"]
     with pytest.raises(BagError, match=r"topics: '/tf' is no stream of the graph; expected of /joint_states"):
-        replayed_streams(bag, ["/tf"])
+        replayed_sources(bag, ["/tf"])
 
 
 def test_messages_of_another_type_are_refused(tmp_path):
@@ -113,7 +122,139 @@ def test_messages_of_another_type_are_refused(tmp_path):
         writer.write(right.name, BEGIN_NS, b"\0\1\0\0\0\0\0\0")
         writer.close()
         with pytest.raises(BagError, match=said):
-            replayed_streams(Bag(folder))
+            replayed_sources(Bag(folder))
+
+
+def test_rosbag2_plays_the_same_under_the_same_names():
+    words = replayed.rosbag2_command(Path("bag"), graph.STREAMS, 2.0, 1.5, loop=True, paused=True)
+    assert words[:6] == ["ros2", "bag", "play", "bag", "--clock", "100"]
+    assert words[6:12] == ["--rate", "2", "--start-offset", "1.5", "--loop", "--start-paused"]
+    topics, remap = words.index("--topics"), words.index("--remap")
+    assert words[topics + 1 : remap] == [s.topic for s in graph.STREAMS], "and nothing that the table does not have"
+    renamed = dict(rule.split(":=") for rule in words[remap + 1 :])
+    for stream in graph.STREAMS:
+        assert renamed.get(stream.topic, stream.topic) == replayed_topic(stream)
+
+
+def test_the_launch_file_starts_the_player_when_the_guard_says_so(monkeypatch):
+    """By stand-ins for `launch`, which is not everywhere: what it is told, not what it does."""
+    launch = {name: types.ModuleType(name) for name in (
+        "launch", "launch.actions", "launch.event_handlers", "launch.events", "launch.events.process",
+        "launch.launch_description_entity", "launch_ros", "launch_ros.actions",
+    )}  # fmt: skip
+    for module in launch.values():
+        module.__getattr__ = lambda name: lambda *args, **kwargs: SimpleNamespace(kind=name, args=args, **kwargs)
+    for name, module in launch.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in ("launching", "launching_replay"):
+        monkeypatch.delitem(sys.modules, f"sapave_ros.{name}", raising=False)
+    module = importlib.import_module("sapave_ros.launching_replay")
+    monkeypatch.delitem(sys.modules, "sapave_ros.launching", raising=False)
+    monkeypatch.delitem(sys.modules, "sapave_ros.launching_replay", raising=False)
+    given = {"bag": "b", "rate": "2.0", "start": "0.0", "loop": "true", "paused": "false", "topics": graph.PERMIT}
+    *_, handler, guard = module._actions(SimpleNamespace(launch_configurations=given))
+    assert guard.cmd[1:] == ["-m", "sapave_ros.nodes.alone", "--besides", "rosbag2_player", graph.PERMIT]
+    event = handler.args[0]
+    assert event.target_action is guard
+    assert event.on_stdout(SimpleNamespace(text=b"alone: ready\n")) == []
+    (player,) = event.on_stdout(SimpleNamespace(text=b"alone: alone\n"))
+    assert player.cmd == replayed.rosbag2_command(Path("b"), [graph.stream(graph.PERMIT)], 2.0, loop=True)
+    assert player.on_exit.kind == guard.on_exit.kind == "Shutdown"
+    with pytest.raises(ValueError, match=r"parameter rate: 0\.0"):
+        module._actions(SimpleNamespace(launch_configurations=given | {"rate": "0"}))
+
+
+def picture() -> np.ndarray:
+    """A colour picture without sharp edges."""
+    y, x = np.mgrid[0:48, 0:64]
+    return np.stack([x * 3, y * 4, 255 - x - y], axis=-1).astype(np.uint8)
+
+
+def test_a_compressed_picture_goes_out_as_the_camera_sends_it(tmp_path):
+    color = graph.stream(graph.COLOR)
+    sent = ros.image_msg(picture(), "rgb8", 12.5, "optical")
+    small = record.compressed(bytes(serialize_message(sent)))
+    writer = BagWriter(tmp_path / "bag", bag_topics([color], compress=True), FREE)
+    for i in range(3):
+        writer.write(f"{graph.COLOR}/compressed", BEGIN_NS + i * PERIOD_NS, small)
+    writer.close()
+    bag = Bag(tmp_path / "bag")
+    (source,) = replayed_sources(bag)
+    assert (source.recorded, replayed_topic(source.stream)) == (f"{graph.COLOR}/compressed", graph.COLOR)
+    assert replayed.left_out(bag) == []
+    convert = conversions([source])
+    with closing(Player(bag, None, [source.recorded], {}, perishable([source]), convert=convert)) as player:
+        assert player.wait_ready(PATIENCE_S)
+        got = deserialize_message(player.next(0.0).data, Image)
+    assert got.header == sent.header
+    assert np.abs(ros.image_array(got).astype(int) - picture()).max() < 12
+    with pytest.raises(ValueError, match=r"format: 'x', 3 bytes; expected a picture"):
+        decompressed(bytes(serialize_message(CompressedImage(format="x", data=[1, 2, 3]))))
+
+
+# What our own node makes of it
+
+
+def exposure(i: int) -> list[tuple[str, int, bytes]]:
+    """The i-th picture with depth and intrinsics and the joints before and after it, 30 a second."""
+    stamp_s = BEGIN_NS * 1e-9 + i / 30.0
+    info = CameraInfo(k=[300.0, 0.0, 3.0, 0.0, 300.0, 2.0, 0.0, 0.0, 1.0])
+    info.header.stamp = ros.to_msg_time(stamp_s)
+    messages = [
+        (graph.COLOR, stamp_s, ros.image_msg(np.full((4, 6, 3), i, np.uint8), "rgb8", stamp_s, "optical")),
+        (graph.DEPTH, stamp_s, ros.image_msg(np.full((4, 6), 1000, np.uint16), "16UC1", stamp_s, "optical")),
+        (graph.CAMERA_INFO, stamp_s, info),
+    ]
+    for group in (g1.HEAD, g1.OTHER):
+        for t in (stamp_s - 0.01, stamp_s + 0.01):
+            position = np.full(len(group), (t - BEGIN_NS * 1e-9) * 0.1)
+            messages.append((graph.JOINT_STATES, t, ros.joint_state_msg(group.names, t, position)))
+    messages.sort(key=lambda m: m[1])
+    return [(topic, round(t * 1e9) + 2_000_000, bytes(serialize_message(m))) for topic, t, m in messages]
+
+
+def observed(builder: ObservationBuilder, player: Player, to_s: float, now_s: float = 0.0) -> dict[float, Observation]:
+    """What the builder makes of what is played until then, by stamp; it lives in the bag's time, as a node would."""
+    found = {}
+    while now_s < to_s - 1e-9:
+        now_s = min(now_s + 1.0 / 120.0, to_s)
+        assert player.wait_ready(PATIENCE_S)
+        while (message := player.next(now_s)) is not None:
+            msg = deserialize_message(message.data, ros.message_type(graph.stream(message.topic)))
+            stamp_s = ros.stamp_s(msg.header.stamp)
+            if message.topic == graph.JOINT_STATES:
+                builder.joints.add(msg.name, stamp_s, np.asarray(msg.position))
+            elif message.topic == graph.CAMERA_INFO:
+                builder.add_intrinsics(stamp_s, np.asarray(msg.k).reshape(3, 3))
+            else:
+                add = builder.add_color if message.topic == graph.COLOR else builder.add_depth
+                add(stamp_s, ros.image_array(msg))
+            observation = builder.take(player.clock_ns(now_s) * 1e-9, "look")
+            if isinstance(observation, Observation):
+                found[observation.stamp_s] = observation
+    return found
+
+
+@pytest.mark.parametrize("back_s", [0.1, 0.9, 1.5, 2.9])
+def test_an_observation_after_a_jump_back_is_what_it_was_before_it(tmp_path, back_s):
+    """Time goes back by a jump or a loop: at most the pictures that were being collected then are lost by it."""
+    topics = [graph.stream(t) for t in (graph.COLOR, graph.DEPTH, graph.CAMERA_INFO, graph.JOINT_STATES)]
+    writer = BagWriter(tmp_path / "bag", bag_topics(topics, compress=False), FREE)
+    for s in sorted((s for i in range(100) for s in exposure(i)), key=lambda s: s[1]):
+        writer.write(*s)
+    writer.close()
+    builder = ObservationBuilder(lambda head: np.diag([*head, 1.0, 1.0]))
+    with closing(Player(Bag(tmp_path / "bag"))) as player:
+        before = observed(builder, player, 3.0)
+        assert len(before) >= 85
+        player.seek(player.at_ns(3.0) - round(back_s * 1e9), 3.0)
+        after = observed(builder, player, 3.0 + back_s, 3.0)
+    expected = [t for t in before if t > BEGIN_NS * 1e-9 + 3.0 - back_s]
+    assert len(set(expected) - set(after)) <= 9
+    assert back_s < 0.5 or after
+    for stamp_s in set(before) & set(after):
+        np.testing.assert_array_equal(before[stamp_s].rgb, after[stamp_s].rgb)
+        np.testing.assert_allclose(before[stamp_s].joint_positions, after[stamp_s].joint_positions, atol=1e-9)
 
 
 # On the wire
@@ -130,8 +271,8 @@ class Room:
         self.executor = ros.make_executor()
         self.nodes: list[Node] = []
         self.listener = self.join("listener")
-        streams = replayed_streams(bag)
-        for stream in streams:
+        sources = replayed_sources(bag)
+        for stream in [s.stream for s in sources]:
             profile = QoSProfile(depth=100, reliability=ros.qos(stream).reliability)
             self.listener.create_subscription(
                 ros.message_type(stream), replayed_topic(stream), self._hearer(stream.topic), profile, raw=True
@@ -140,13 +281,13 @@ class Room:
         self.player = Player(
             bag,
             PlayParameters(**parameters),
-            [s.topic for s in streams],
-            nothing_said(streams),
-            perishable(streams),
+            [s.recorded for s in sources],
+            nothing_said(sources),
+            perishable(sources),
             self.said.append,
         )
         assert self.player.wait_ready(PATIENCE_S)
-        self.node = ReplayNode(self.player, streams, now_s=lambda: self.now_s)
+        self.node = ReplayNode(self.player, sources, now_s=lambda: self.now_s)
         self.nodes.append(self.node)
         self.executor.add_node(self.node)
 
@@ -470,6 +611,28 @@ def test_beside_an_arm_the_command_refuses_with_code_1(recording, in_process, ca
         node.destroy_node()
         context.try_shutdown()
     assert "replay: error: node /arm is in this ROS domain" in capfd.readouterr().err
+
+
+@pytest.mark.e2e
+def test_the_guard_says_alone_and_ends_when_it_is_not(ros_domain):
+    command = [sys.executable, "-m", "sapave_ros.nodes.alone", "--besides", "rosbag2_player", graph.JOINT_STATES]
+    context, nodes = rclpy.Context(), []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as guard:
+        try:
+            assert guard.stdout is not None and guard.stderr is not None
+            assert guard.stdout.readline() == "alone: ready\n"
+            context.init()
+            nodes.append(rclpy.create_node("rosbag2_player", context=context))
+            ros.publisher(nodes[0], graph.stream(graph.JOINT_STATES))
+            assert guard.stdout.readline() == "alone: alone\n"
+            nodes.append(rclpy.create_node("head", context=context))
+            assert guard.wait(PATIENCE_S) == 1
+            assert "alone: error: node /head is in this ROS domain" in guard.stderr.read()
+        finally:
+            guard.kill()
+            for node in nodes:
+                node.destroy_node()
+            context.try_shutdown()
 
 
 # Keys

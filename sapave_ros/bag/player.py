@@ -15,7 +15,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sapave_ros.bag.reader import Bag, BagMessage
 from sapave_ros.parameters import ParameterError, check, parameter
@@ -116,16 +116,23 @@ class ReadAhead:
 
     messages: in the order of the bag. from_ns: what comes before the first message of that place or later is passed
     over; of the topics `kept` the newest of it is in `before`. room_bytes: for what waits; one message always has room.
+    convert: topic to what makes its bytes those that are handed out; runs in that thread.
 
     ready: whether the first message is there, or all have been read. failure: what has ended the reading early.
     """
 
     def __init__(
-        self, messages: Iterable[BagMessage], from_ns: int, kept: Collection[str] = (), room_bytes: int = ROOM_BYTES
+        self,
+        messages: Iterable[BagMessage],
+        from_ns: int,
+        kept: Collection[str] = (),
+        room_bytes: int = ROOM_BYTES,
+        convert: Mapping[str, Callable[[bytes], bytes]] | None = None,
     ) -> None:
         self.before: dict[str, BagMessage] = {}
         self.failure: Exception | None = None
         self._messages, self._from_ns, self._kept, self._limit = messages, from_ns, kept, room_bytes
+        self._convert = convert or {}
         self._waiting: deque[Placed] = deque()
         self._used = 0
         self._finished = self._closed = False
@@ -192,6 +199,8 @@ class ReadAhead:
                 self._news.notify_all()
 
     def _put(self, item: Placed) -> None:
+        if (convert := self._convert.get(item.message.topic)) is not None:
+            item = replace(item, message=replace(item.message, data=convert(item.message.data)))
         size = len(item.message.data)
         with self._news:
             self._news.wait_for(lambda: self._closed or not self._waiting or self._used + size <= self._limit)
@@ -206,7 +215,8 @@ class Player:
     topics: those that are played, all where None. kept: topics whose newest message counts until the next one, with the
     message that says nothing: what was said last before the place where playing begins comes first, and after a jump to
     where nothing had been said yet, that. perishable: topic to the lateness [s] from which a message is of no use any
-    more and is dropped. say: is told of every place where the bag's time does not just run on.
+    more and is dropped. say: is told of every place where the bag's time does not just run on. convert: as `ReadAhead`
+    takes it.
 
     Raises ParameterError where the start is beyond the end, BagError on a topic that the bag does not have.
     """
@@ -220,8 +230,10 @@ class Player:
         perishable: Mapping[str, float] | None = None,
         say: Callable[[str], None] = lambda text: None,
         room_bytes: int = ROOM_BYTES,
+        convert: Mapping[str, Callable[[bytes], bytes]] | None = None,
     ) -> None:
         self._bag, self._topics, self._say, self._room_bytes = bag, topics, say, room_bytes
+        self._convert = convert
         use = parameters or PlayParameters()
         self._kept, self._perishable = dict(kept or {}), dict(perishable or {})
         self.first_ns, last_ns = _span_ns(placed(bag.messages(topics)))
@@ -313,7 +325,7 @@ class Player:
 
     def _read(self, from_ns: int) -> ReadAhead:
         self._begun = False
-        return ReadAhead(self._bag.messages(self._topics), from_ns, self._kept, self._room_bytes)
+        return ReadAhead(self._bag.messages(self._topics), from_ns, self._kept, self._room_bytes, self._convert)
 
     def _begin(self, now_s: float) -> bool:
         """Once the first message is there, time runs; until then it stands: reading up to there may take a while."""

@@ -25,6 +25,8 @@ ROSBAG2_NODE = "rosbag2_player"
 ALONE = "alone"
 """What the guard beside another player says when it has found nobody (`nodes/alone.py`)."""
 
+COMPRESSED = "sensor_msgs/CompressedImage"
+
 GUEST = "inference"
 """The one node of the graph that may be there."""
 
@@ -81,23 +83,49 @@ def company(present: Present) -> str | None:
 _OTHERWISE = "a bag is replayed beside no robot; stop that graph, or set another ROS_DOMAIN_ID"
 
 
-def replayed_streams(bag: Bag, topics: Sequence[str] | None = None) -> list[Stream]:
-    """The streams of a bag that are replayed, all or those of the topics, in the table's order.
+@dataclass(frozen=True)
+class Source:
+    """A stream in a bag. recorded: its topic there, which is another one where its pictures are compressed."""
+
+    stream: Stream
+    recorded: str
+
+    @property
+    def compressed(self) -> bool:
+        return self.recorded != self.stream.topic
+
+    @property
+    def type(self) -> str:
+        """`package/Message` of what was recorded."""
+        return COMPRESSED if self.compressed else self.stream.type
+
+
+def _sources(bag: Bag) -> list[Source]:
+    """Everything in a bag that can be replayed, in the table's order."""
+    found = []
+    for stream in graph.STREAMS:
+        names = [stream.topic] + [f"{stream.topic}/compressed"] * (stream.type == graph.IMAGE)
+        found += [Source(stream, name) for name in names if name in bag.counts][:1]
+    return found
+
+
+def replayed_sources(bag: Bag, topics: Sequence[str] | None = None) -> list[Source]:
+    """The streams of a bag that are replayed, all or those of the topics as recorded, in the table's order.
 
     Raises BagError on a topic that the bag or the table does not have, on a bag that has none of the table, and on
     one with messages of another type, or of another version of it, than the table and this ROS have.
     """
-    known = {s.topic: s for s in graph.STREAMS}
-    there = [t for t in known if t in bag.counts]
+    there = _sources(bag)
+    names = ", ".join(s.recorded for s in there)
     for topic in topics or ():
-        if topic not in there:
+        if topic not in [s.recorded for s in there]:
             where = "is no stream of the graph" if topic in bag.counts else f"has no message in {bag.path}"
-            raise BagError(f"topics: {topic!r} {where}; expected of {', '.join(there) or 'none'}")
+            raise BagError(f"topics: {topic!r} {where}; expected of {names or 'none'}")
     if not there:
         raise BagError(f"path: {bag.path} has no stream of the graph, but {', '.join(sorted(bag.counts))}")
-    chosen = [known[t] for t in there if not topics or t in topics]
-    for stream in chosen:
-        _check_type(stream, bag)
+    chosen = [s for s in there if not topics or s.recorded in topics]
+    for source in chosen:
+        _check_type(source, bag)
     return chosen
 
 
@@ -117,17 +145,17 @@ def rosbag2_command(
 
 
 def left_out(bag: Bag) -> list[str]:
-    """Topics of a bag that are not in the table; they are never replayed."""
-    return sorted(set(bag.counts) - {s.topic for s in graph.STREAMS})
+    """Topics of a bag that are never replayed: the table does not have them."""
+    return sorted(set(bag.counts) - {s.recorded for s in _sources(bag)})
 
 
-def _check_type(stream: Stream, bag: Bag) -> None:
-    found, wanted = bag.topics[stream.topic], stream.type.replace("/", "/msg/")
+def _check_type(source: Source, bag: Bag) -> None:
+    topic, found, wanted = source.recorded, bag.topics[source.recorded], source.type.replace("/", "/msg/")
     if found.type != wanted:
-        raise BagError(f"type: {stream.topic} is {found.type!r} in {bag.path}; expected {wanted!r}")
-    here = definitions.type_hash(stream.type)
+        raise BagError(f"type: {topic} is {found.type!r} in {bag.path}; expected {wanted!r}")
+    here = definitions.type_hash(source.type)
     if found.type_hash and here and found.type_hash != here:
         raise BagError(
-            f"type_hash: {stream.topic} has {found.type_hash} in {bag.path}; expected {here}: "
-            f"{stream.type} has changed since it was recorded"
+            f"type_hash: {topic} has {found.type_hash} in {bag.path}; expected {here}: "
+            f"{source.type} has changed since it was recorded"
         )

@@ -26,6 +26,9 @@ LOOK_S = 2.0
 
 AGAIN_S = 0.2
 
+NAMELESS, NAMELESS_S = "_NODE_NAME_UNKNOWN_", 0.5
+"""How ROS calls a node of which nothing but a publisher is known yet, and how long it may be so [s]."""
+
 _CLAIMED: list[socket.socket] = []
 """Held for as long as this process lives."""
 
@@ -35,20 +38,35 @@ def claim_domain() -> None:
     _CLAIMED.append(claim("ros_domain", ros_domain_of_environment(), patience_s=0.0))
 
 
-def present(node: Node, topics: Sequence[str], own: Collection[str] = (), besides: str = "") -> Present:
-    """Who else is in the node's ROS domain, of publishers those of the topics.
+class Watch:
+    """Looks around for a node. topics: whose publishers count. besides: name of a node that may be there."""
 
-    own: topics on which the node itself publishes. besides: name of a node that may be there.
-    """
-    me = _full(node.get_name(), node.get_namespace())
-    nodes = [_full(name, space) for name, space in node.get_node_names_and_namespaces()]
-    publishers = {}
-    for topic in topics:
-        names = [_full(i.node_name, i.node_namespace) for i in node.get_publishers_info_by_topic(topic)]
-        if topic in own and me in names:
-            names.remove(me)  # once: a second one of that name is somebody else
-        publishers[topic] = [name for name in names if not besides or name != f"/{besides}"]
-    return Present(nodes, publishers)
+    def __init__(self, node: Node, topics: Sequence[str], besides: str = "") -> None:
+        self._node, self._topics, self._besides = node, topics, besides
+        self._nameless_s: float | None = None
+
+    def company(self, now_s: float, own: Collection[str] = ()) -> str | None:
+        """Why nothing may be replayed at now_s [s], None where nothing speaks against it.
+
+        own: topics on which the node itself publishes.
+        """
+        me = _full(self._node.get_name(), self._node.get_namespace())
+        nodes = [_full(name, space) for name, space in self._node.get_node_names_and_namespaces()]
+        publishers: dict[str, list[str]] = {}
+        for topic in self._topics:
+            infos = self._node.get_publishers_info_by_topic(topic)
+            names = [_full(i.node_name, i.node_namespace) for i in infos]
+            if topic in own and me in names:
+                names.remove(me)  # once: a second one of that name is somebody else
+            publishers[topic] = [name for name in names if not self._besides or name != f"/{self._besides}"]
+        # A publisher may be heard of a moment before its node. Whoever stays nameless is a stranger too.
+        if not any(NAMELESS in name for names in publishers.values() for name in names):
+            self._nameless_s = None
+        elif self._nameless_s is None:
+            self._nameless_s = now_s
+        if self._nameless_s is not None and now_s - self._nameless_s < NAMELESS_S:
+            publishers = {topic: [n for n in names if NAMELESS not in n] for topic, names in publishers.items()}
+        return company(Present(nodes, publishers))
 
 
 def _full(name: str, namespace: str) -> str:
@@ -60,7 +78,7 @@ class AloneNode(Node):
 
     def __init__(self, topics: Sequence[str], besides: str) -> None:
         super().__init__("alone")
-        self._topics, self._besides = topics, besides
+        self._watch = Watch(self, topics, besides)
         self._since_s, self._said, self._failed = time.monotonic(), False, ""
         # By a clock of its own: nobody knows what time the bag will say it is.
         self.create_timer(AGAIN_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -73,7 +91,7 @@ class AloneNode(Node):
         """Nothing to put in order."""
 
     def _look(self) -> None:
-        self._failed = self._failed or company(present(self, self._topics, besides=self._besides)) or ""
+        self._failed = self._failed or self._watch.company(time.monotonic()) or ""
         if not self._failed and not self._said and time.monotonic() - self._since_s >= LOOK_S:
             try:
                 claim_domain()

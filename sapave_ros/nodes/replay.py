@@ -8,19 +8,22 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cv2
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from rosgraph_msgs.msg import Clock as ClockMsg
+from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
 
 from sapave_ros import graph
 from sapave_ros.bag.player import Player
-from sapave_ros.bag.replayed import CLOCK_HZ, company, replayed_topic, watched_topics
-from sapave_ros.graph import Qos, Stream
+from sapave_ros.bag.replayed import CLOCK_HZ, Source, replayed_topic, watched_topics
+from sapave_ros.graph import Qos
 from sapave_ros.nodes import alone, ros
 
 CLOCK_BEHIND_NS = 5_000_000
@@ -39,18 +42,36 @@ _CLOCK_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _STATUS_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
-def nothing_said(streams: Sequence[Stream]) -> dict[str, bytes]:
+def nothing_said(sources: Sequence[Source]) -> dict[str, bytes]:
     """What `Player` takes as `kept`: latched topics, each with the message that says nothing: the empty one."""
-    return {s.topic: bytes(serialize_message(ros.message_type(s)())) for s in streams if s.qos is Qos.LATCHED}
+    latched = [s for s in sources if s.stream.qos is Qos.LATCHED]
+    return {s.recorded: bytes(serialize_message(ros.message_type(s.stream)())) for s in latched}
 
 
-def perishable(streams: Sequence[Stream]) -> dict[str, float]:
+def perishable(sources: Sequence[Source]) -> dict[str, float]:
     """What `Player` takes as `perishable`: what is sent best effort is dropped when it is too old for its readers."""
-    return {s.topic: s.stale_after_s for s in streams if s.qos is Qos.SENSOR and s.stale_after_s is not None}
+    found = {s.recorded: s.stream.stale_after_s for s in sources if s.stream.qos is Qos.SENSOR}
+    return {topic: late_s for topic, late_s in found.items() if late_s is not None}
+
+
+def conversions(sources: Sequence[Source]) -> dict[str, Callable[[bytes], bytes]]:
+    """What `Player` takes as `convert`: the policy takes pictures as the camera sends them."""
+    return {s.recorded: decompressed for s in sources if s.compressed}
+
+
+def decompressed(data: bytes) -> bytes:
+    """A serialized CompressedImage of a colour picture as a serialized Image, rgb8. Raises ValueError on any other."""
+    small = deserialize_message(data, CompressedImage)
+    bgr = cv2.imdecode(np.frombuffer(small.data, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ValueError(f"format: {small.format!r}, {len(small.data)} bytes; expected a picture that can be decoded")
+    picture = ros.image_msg(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), "rgb8", 0.0, small.header.frame_id)
+    picture.header.stamp = small.header.stamp
+    return bytes(serialize_message(picture))
 
 
 class ReplayNode(Node):
-    """player: of these streams; its life is somebody else's. now_s: the clock on which it plays [s].
+    """player: of these sources; its life is somebody else's. now_s: the clock on which it plays [s].
 
     claim: is called before anything is published, and says with a RuntimeError that it must not be. keys: gives names
     of keys pressed (`sapave_ros.keys`). `look` decides when publishers are opened, and after that `step` plays; both
@@ -60,15 +81,15 @@ class ReplayNode(Node):
     def __init__(
         self,
         player: Player,
-        streams: Sequence[Stream],
+        sources: Sequence[Source],
         now_s: Callable[[], float] = time.monotonic,
         keys: Callable[[], list[str]] = list,
         claim: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__("replay")
-        self._player, self._streams, self._now_s, self._keys = player, streams, now_s, keys
+        self._player, self._sources, self._now_s, self._keys = player, sources, now_s, keys
         self._claim = claim
-        self._watched = watched_topics(streams)
+        self._watch = alone.Watch(self, watched_topics(s.stream for s in sources))
         self._publishers_by_topic: dict[str, Any] = {}
         self._clock_publisher: Any = None
         self._told_ns: int | None = None
@@ -105,9 +126,9 @@ class ReplayNode(Node):
 
     def look(self) -> None:
         """Looks who is there: stops at once where it is not alone, begins when it has been for long enough."""
-        own = [replayed_topic(s) for s in self._streams] if self._publishers_by_topic else []
+        own = [replayed_topic(s.stream) for s in self._sources] if self._publishers_by_topic else []
         own += [graph.CLOCK] if self._clock_publisher is not None else []
-        stranger = company(alone.present(self, self._watched, own))
+        stranger = self._watch.company(time.monotonic(), own)
         if stranger is not None:
             self._fail(stranger)
         elif self._failed is None and self._clock_publisher is None:
@@ -125,9 +146,9 @@ class ReplayNode(Node):
 
     def open(self) -> None:
         """Opens publishers and services; from now on it is somebody in the graph."""
-        for stream in self._streams:
-            kind, topic = ros.message_type(stream), replayed_topic(stream)
-            self._publishers_by_topic[stream.topic] = self.create_publisher(kind, topic, ros.qos(stream))
+        for source in self._sources:
+            kind, topic = ros.message_type(source.stream), replayed_topic(source.stream)
+            self._publishers_by_topic[source.recorded] = self.create_publisher(kind, topic, ros.qos(source.stream))
         self._clock_publisher = self.create_publisher(ClockMsg, graph.CLOCK, _CLOCK_QOS)
         self._status = self.create_publisher(DiagnosticStatus, graph.REPLAY_STATUS, _STATUS_QOS)
         self.create_service(Trigger, graph.REPLAY_PAUSE_SERVICE, self._on_pause)
