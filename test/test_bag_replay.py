@@ -28,6 +28,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from test_inference_node import SlowPolicy
 
 from sapave_ros import cli, g1, graph, keys, replay
 from sapave_ros.bag import replayed
@@ -38,7 +39,7 @@ from sapave_ros.bag.reader import Bag, BagError
 from sapave_ros.bag.replayed import Present, company, replayed_sources, replayed_topic, watched_topics
 from sapave_ros.bag.writer import BagWriter
 from sapave_ros.core.observation import ObservationBuilder
-from sapave_ros.nodes import alone, record, ros
+from sapave_ros.nodes import alone, inference, record, ros
 from sapave_ros.nodes.record import bag_topics
 from sapave_ros.nodes.replay import ReplayNode, conversions, decompressed, nothing_said, perishable
 from sapave_ros.types import Observation
@@ -213,6 +214,13 @@ def exposure(i: int) -> list[tuple[str, int, bytes]]:
     return [(topic, round(t * 1e9) + 2_000_000, bytes(serialize_message(m))) for topic, t, m in messages]
 
 
+def exposures(number: int) -> list[tuple[str, int, bytes]]:
+    return sorted((s for i in range(number) for s in exposure(i)), key=lambda s: s[1])
+
+
+PICTURED = (graph.COLOR, graph.DEPTH, graph.CAMERA_INFO, graph.JOINT_STATES)
+
+
 def observed(builder: ObservationBuilder, player: Player, to_s: float, now_s: float = 0.0) -> dict[float, Observation]:
     """What the builder makes of what is played until then, by stamp; it lives in the bag's time, as a node would."""
     found = {}
@@ -238,9 +246,9 @@ def observed(builder: ObservationBuilder, player: Player, to_s: float, now_s: fl
 @pytest.mark.parametrize("back_s", [0.1, 0.9, 1.5, 2.9])
 def test_an_observation_after_a_jump_back_is_what_it_was_before_it(tmp_path, back_s):
     """Time goes back by a jump or a loop: at most the pictures that were being collected then are lost by it."""
-    topics = [graph.stream(t) for t in (graph.COLOR, graph.DEPTH, graph.CAMERA_INFO, graph.JOINT_STATES)]
+    topics = [graph.stream(t) for t in PICTURED]
     writer = BagWriter(tmp_path / "bag", bag_topics(topics, compress=False), FREE)
-    for s in sorted((s for i in range(100) for s in exposure(i)), key=lambda s: s[1]):
+    for s in exposures(100):
         writer.write(*s)
     writer.close()
     builder = ObservationBuilder(lambda head: np.diag([*head, 1.0, 1.0]))
@@ -315,16 +323,17 @@ class Room:
             assert time.monotonic() < deadline_s, what
             self.executor.spin_once(timeout_sec=0.02)
 
-    def begin(self) -> None:
-        """Opens the replay, and waits until the listener hears it."""
+    def begin(self) -> list:
+        """Opens the replay, and waits until the listener hears it; returns its publishers."""
         self.node.look()
         self.now_s += alone.LOOK_S
         self.node.look()
         assert self.node.failure() is None
-        publishers = [*self.node._publishers_by_topic.values(), self.node._clock_publisher]
+        publishers = list(self.node._publishers_by_topic.values()) + [self.node._clock_publisher]
         self.wait(lambda: all(p.get_subscription_count() for p in publishers), "nobody is connected")
         self.now_s = 0.0
         self.node.step()
+        return publishers
 
     def play_to(self, at_s: float, step_s: float = PERIOD_NS * 1e-9 / 2) -> None:
         """Moves the clock there by steps; of what is reliable everything that was sent has been heard then."""
@@ -508,6 +517,66 @@ def test_a_domain_that_somebody_claimed_is_not_played_into(room):
     r.node.look()
     assert r.node.failure() == "ros_domain: 3 is in use"
     assert r.node._publishers_by_topic == {}
+
+
+# An inference node that lives in the time of a bag
+
+
+class PromptPolicy(SlowPolicy):
+    """Answers at once."""
+
+    def infer(self, *args, **kwargs):
+        self.answer.release()
+        return super().infer(*args, **kwargs)
+
+
+@pytest.fixture
+def sim_time(ros_domain) -> Iterator[None]:
+    rclpy.init(args=["--ros-args", "-p", "use_sim_time:=true"], signal_handler_options=SignalHandlerOptions.NO)
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.mark.e2e
+def test_inference_answers_the_pictures_of_a_bag_in_its_time_and_goes_on_after_a_jump(sim_time, monkeypatch, tmp_path):
+    topics = [graph.stream(t) for t in (*PICTURED, graph.INSTRUCTION)]
+    writer = BagWriter(tmp_path / "bag", bag_topics(topics, compress=False), FREE)
+    writer.write(graph.INSTRUCTION, BEGIN_NS - PERIOD_NS, bytes(serialize_message(String(data="look at the red mug"))))
+    for s in exposures(100):
+        writer.write(*s)
+    writer.close()
+    monkeypatch.setattr(inference, "OnnxPolicy", PromptPolicy)
+    node = inference.InferenceNode()
+    sent: list[float] = []
+    monkeypatch.setattr(node._head, "publish", lambda msg: sent.append(ros.stamp_s(msg.header.stamp)))
+    r = Room(Bag(tmp_path / "bag"))
+    try:
+        r.executor.add_node(node)
+        publishers = r.begin()
+        r.wait(lambda: all(p.get_subscription_count() > 1 for p in publishers), "inference does not listen")
+
+        def play(for_s: float) -> list[float]:
+            sent.clear()
+            end_s = r.now_s + for_s
+            while r.now_s < end_s:
+                r.play_to(r.now_s + 0.01, 0.01)
+                for _ in range(8):
+                    r.executor.spin_once(timeout_sec=0.001)
+            return [s - BEGIN_NS * 1e-9 for s in sent]
+
+        before = play(2.0)
+        assert 10 <= len(before) <= 16, "7.5 a second, by the time of the bag"
+        assert before == sorted(before) and before[0] >= 0.0 and 1.5 < before[-1] <= 2.0
+        r.node.seek(-1.5)
+        again = play(1.0)
+        new = [s for s in again if s < 1.6]
+        assert len(again) - len(new) <= 1, "an answer that was on its way"
+        assert 4 <= len(new) <= 9 and min(new) > 0.5
+    finally:
+        r.executor.remove_node(node)
+        r.close()
+        node.close()
+        node.destroy_node()
 
 
 # The command, on the real clock
