@@ -60,7 +60,7 @@ def watched_topics(streams: Iterable[Stream]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Present:
-    """Who is in a ROS domain, the asker left out. nodes: full names. publishers: topic to full names of nodes."""
+    """Who is in a ROS domain. nodes: full names. publishers: topic to full names of nodes, the asker's left out."""
 
     nodes: Sequence[str]
     publishers: Mapping[str, Sequence[str]]

@@ -126,8 +126,7 @@ class ReplayNode(Node):
 
     def look(self) -> None:
         """Looks who is there: stops at once where it is not alone, begins when it has been for long enough."""
-        own = [replayed_topic(s.stream) for s in self._sources] if self._publishers_by_topic else []
-        own += [graph.CLOCK] if self._clock_publisher is not None else []
+        own = [replayed_topic(s.stream) for s in self._sources] + [graph.CLOCK] if self._publishers_by_topic else []
         stranger = self._watch.company(time.monotonic(), own)
         if stranger is not None:
             self._fail(stranger)
