@@ -72,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
         code = ros.run("replay", make, argv=[])
     print(table({replayed_topic(s.stream): player.tallies[s.recorded] for s in sources}), flush=True)
     if bag.damage:
-        print(f"the bag is damaged; no more of it than can be read was played: {'; '.join(bag.damage)}", file=sys.stderr)
+        print(
+            f"the bag is damaged; no more of it than can be read was played: {'; '.join(bag.damage)}", file=sys.stderr
+        )
     return code
 
 
