@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     from sapave_ros.nodes.alone import claim_domain
     from sapave_ros.nodes.replay import HELP, ReplayNode, conversions, nothing_said, perishable
 
+    if args.bag.exists():
+        print(f"reading {args.bag} ...", flush=True)  # all of it, twice: seconds for gigabytes
     bag = Bag(args.bag)
     for line in bag.damage:
         print(f"damaged: {line}", file=sys.stderr)
