@@ -18,6 +18,7 @@ _COMMANDS = {
     "demo": ("sapave_ros.demo.command", "the simulated G1 looks for what it is told; writes a video and a plot"),
     "up": ("sapave_ros.up", "start the graph, on the robot or with --sim, until Ctrl-C"),
     "record": ("sapave_ros.record", "the graph's streams into a bag, until Ctrl-C"),
+    "replay": ("sapave_ros.replay", "a bag's streams as they came; nothing of it reaches an actuator"),
     "doctor": ("sapave_ros.doctor.command", "is everything in order, before a start or while the graph runs"),
     "data": ("sapave_ros.learning.pairs.command", "generate training data in the simulator, and its card"),
     "train": ("sapave_ros.learning.train", "train one stage of the policy"),
@@ -41,14 +42,14 @@ DISCOVERY_S = 10.0
 # What may be missing where the package was installed without an extra.
 _MISSING = (
     ({"transformers", "peft", "PIL"}, "; the backbone vlm needs more: pip install '.[train,vlm]'"),
-    ({"mcap"}, "; recording needs pip install '.[bag]'"),
+    ({"mcap"}, "; bags need pip install '.[bag]'"),
     ({"ray"}, "; work past one machine needs pip install '.[cluster]'"),
     (
         {"torch", "onnx", "onnxscript", "pyarrow", "tensorboard"},
         "; training needs more: `make dev`, or pip install '.[train]'",
     ),
     ({"mujoco", "cyclonedds", "imageio", "matplotlib", "psutil"}, "; the simulation needs pip install '.[sim]'"),
-    ({"rclpy", "std_msgs", "std_srvs"}, "; source a ROS 2 installation, or pip install '.[ros]'"),
+    ({"rclpy", "std_msgs", "std_srvs", "rosgraph_msgs"}, "; source a ROS 2 installation, or pip install '.[ros]'"),
 )
 
 

@@ -98,6 +98,16 @@ ESTOP = "/sapave/estop"
 GROUNDING = "/sapave/grounding"
 DIAGNOSTICS = "/diagnostics"
 
+CLOCK = "/clock"
+"""ROS time where nodes have `use_sim_time`; only a replay publishes it."""
+
+REPLAY = "/replay"
+"""What comes from a bag stands below this (`bag/replayed.py`), and so does what a replay itself says and serves."""
+
+REPLAY_STATUS = f"{REPLAY}/status"
+REPLAY_PAUSE_SERVICE = f"{REPLAY}/pause"
+REPLAY_RESUME_SERVICE = f"{REPLAY}/resume"
+
 ARM_SERVICE = "/sapave/arm"
 DISARM_SERVICE = "/sapave/disarm"
 RESET_SERVICE = "/sapave/reset"

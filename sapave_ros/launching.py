@@ -105,15 +105,13 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
     # The robot must be there before those who talk to it.
     return [
         *actions,
-        RegisterEventHandler(OnProcessIO(target_action=robot, on_stdout=_when_ready(f"{robot_name}: {READY}", nodes))),
+        RegisterEventHandler(OnProcessIO(target_action=robot, on_stdout=when_ready(f"{robot_name}: {READY}", nodes))),
         robot,
     ]
 
 
-def _when_ready(
-    line: str, nodes: list[LaunchDescriptionEntity]
-) -> Callable[[ProcessIO], list[LaunchDescriptionEntity]]:
-    """Answers the robot's output: the nodes, once, when it says that it is ready."""
+def when_ready(line: str, nodes: list[LaunchDescriptionEntity]) -> Callable[[ProcessIO], list[LaunchDescriptionEntity]]:
+    """Answers a process' output: the nodes, once, when it says that line."""
     waiting = list(nodes)
 
     def on_stdout(event: ProcessIO) -> list[LaunchDescriptionEntity]:

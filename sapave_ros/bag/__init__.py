@@ -1,5 +1,6 @@
-"""Recording the graph's streams to rosbag2 bags (MCAP), and reading them, damaged ones too. No ROS in here.
+"""The graph's streams in rosbag2 bags (MCAP): written, read, damaged ones too, and played. No ROS in here.
 
 subscriber ──► Recorder.put ──► bounded room ──► thread ──► BagWriter ──► NAME/NAME_0.mcap, ..., metadata.yaml
                                                                               └──► Bag (reader)
+Bag ──► thread ──► bounded room (ReadAhead) ──► Player.next: what is due now ──► publisher
 """

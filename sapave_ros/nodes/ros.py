@@ -360,7 +360,8 @@ def run(name: str, make_node: Callable[[], Any], argv: list[str] | None = None, 
     control: it moves joints or watches over those who do, and asks for the real-time class.
 
     A set-up error (a parameter, a device, a file) is one line on stderr and exit code 2. A node may carry
-    `failure() -> str | None`: a reason to end the process with code 1, asked ten times a second.
+    `failure() -> str | None`: a reason to end the process with code 1, and `done() -> bool`: it has done what it was
+    there for, code 0; both are asked ten times a second.
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -379,7 +380,8 @@ def run(name: str, make_node: Callable[[], Any], argv: list[str] | None = None, 
         executor.add_node(node)
         print(f"{name}: {READY}", flush=True)
         failure = getattr(node, "failure", lambda: None)
-        while not stop.is_set():
+        done = getattr(node, "done", lambda: False)
+        while not stop.is_set() and not done():
             executor.spin_once(timeout_sec=0.1)
             reason = failure()
             if reason:

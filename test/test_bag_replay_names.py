@@ -1,0 +1,163 @@
+"""Under which names a bag goes out, for every stream of the table, and who must not be there when it does."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from bag_samples import BEGIN_NS, PERIOD_NS, fill, topics
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import CompressedImage, Image
+
+from sapave_ros import graph
+from sapave_ros.bag import replayed
+from sapave_ros.bag.metadata import Topic
+from sapave_ros.bag.parameters import WriterParameters
+from sapave_ros.bag.player import Player
+from sapave_ros.bag.reader import Bag, BagError
+from sapave_ros.bag.replayed import Present, company, replayed_sources, replayed_topic, watched_topics
+from sapave_ros.bag.writer import BagWriter
+from sapave_ros.nodes import record, ros
+from sapave_ros.nodes.record import bag_topics
+from sapave_ros.nodes.replay import conversions, decompressed, perishable
+
+PATIENCE_S = 30.0
+FREE = WriterParameters(keep_free_mb=0.0)
+FED = {graph.COLOR, graph.DEPTH, graph.CAMERA_INFO, graph.JOINT_STATES, graph.INSTRUCTION}
+"""What inference needs. Only the test knows these names; the code reads the table."""
+
+
+@pytest.mark.parametrize("stream", graph.STREAMS, ids=lambda s: s.topic)
+def test_what_moves_or_watches_hears_nothing_of_a_bag_but_what_inference_needs(stream):
+    name = replayed_topic(stream)
+    if {"head", "arm", "teleop", "watchdog"} & set(stream.subscribers):
+        assert name != stream.topic or stream.topic in FED
+    assert (name == stream.topic) == (stream.topic in FED)
+    assert name in (stream.topic, f"/replay{stream.topic}")
+    assert name == stream.topic or name not in {s.topic for s in graph.STREAMS}
+
+
+def test_what_a_controller_also_takes_keeps_its_prefix_though_inference_takes_it():
+    """Should inference one day hear permits, or anything of a node that the table does not have yet."""
+    for others in [("head",), ("arm", "*"), ("teleop",), ("gripper",)]:
+        stream = graph.Stream("/x", "std_msgs/String", ("*",), ("inference", *others), graph.Qos.EVENT, None, None, "")
+        assert replayed_topic(stream) == "/replay/x"
+
+
+def test_only_inference_may_be_there():
+    assert set(replayed.STRANGERS) == {p.name for p in graph.PROCESSES if p.ros} - {"inference"}
+    assert company(Present(["/replay", "/inference", "/rviz", "/arm_viewer"], {"/joint_states": []})) is None
+    for name in ("/arm", "/head", "/watchdog", "/teleop", "/camera", "/robot_1/arm"):
+        said = company(Present(["/inference", name], {}))
+        assert said is not None and f"node {name} is in this ROS domain" in said
+
+
+def test_publishers_of_what_is_replayed_and_of_what_gives_a_robot_away_are_company():
+    watched = watched_topics(graph.STREAMS)
+    assert FED | {graph.CLOCK, graph.PERMIT, graph.HEAD_COMMAND, graph.ARM_COMMAND, graph.TAKEOVER} <= set(watched)
+    assert not {graph.HEAD_INCREMENTS, graph.HEALTH, graph.GROUNDING, graph.DIAGNOSTICS} & set(watched), "inference's"
+    # What is not replayed somebody else may publish: an instruction by hand, to the pictures of a bag.
+    assert graph.INSTRUCTION not in watched_topics([graph.stream(graph.COLOR)])
+    said = company(Present(["/x"], {graph.PERMIT: ["/renamed_watchdog"]}))
+    assert said is not None and "node /renamed_watchdog publishes /sapave/permit" in said
+
+
+def test_what_the_table_does_not_have_is_never_replayed(tmp_path):
+    foreign = Topic("/tf", "std_msgs/String", "string data\n")
+    writer = BagWriter(tmp_path / "bag", [*topics(), foreign], FREE)
+    fill(writer, 10)
+    writer.write("/tf", BEGIN_NS, b"\0\1\0\0\0\0\0\0")
+    writer.close()
+    bag = Bag(tmp_path / "bag")
+    assert "/tf" not in [s.recorded for s in replayed_sources(bag)]
+    assert replayed.left_out(bag) == ["/tf"]
+    with pytest.raises(BagError, match=r"topics: '/tf' is no stream of the graph; expected of /joint_states"):
+        replayed_sources(bag, ["/tf"])
+
+
+def test_messages_of_another_type_are_refused(tmp_path):
+    permit = graph.stream(graph.PERMIT)
+    (right,) = bag_topics([permit], compress=False)
+    for topic, said in (
+        (Topic(right.name, "std_msgs/String", "string data\n"), r"type: /sapave/permit is 'std_msgs/msg/String'"),
+        (Topic(right.name, right.type, "", "RIHS01_00"), r"type_hash: /sapave/permit has RIHS01_00"),
+    ):
+        folder = tmp_path / topic.type.replace("/", "_")
+        writer = BagWriter(folder, [topic], FREE)
+        writer.write(right.name, BEGIN_NS, b"\0\1\0\0\0\0\0\0")
+        writer.close()
+        with pytest.raises(BagError, match=said):
+            replayed_sources(Bag(folder))
+
+
+def test_rosbag2_plays_the_same_under_the_same_names():
+    words = replayed.rosbag2_command(Path("bag"), graph.STREAMS, 2.0, 1.5, loop=True, paused=True)
+    assert words[:6] == ["ros2", "bag", "play", "bag", "--clock", "100"]
+    assert words[6:12] == ["--rate", "2", "--start-offset", "1.5", "--loop", "--start-paused"]
+    topics, remap = words.index("--topics"), words.index("--remap")
+    assert words[topics + 1 : remap] == [s.topic for s in graph.STREAMS], "and nothing that the table does not have"
+    renamed = dict(rule.split(":=") for rule in words[remap + 1 :])
+    for stream in graph.STREAMS:
+        assert renamed.get(stream.topic, stream.topic) == replayed_topic(stream)
+
+
+def test_the_launch_file_starts_the_player_when_the_guard_says_so(monkeypatch):
+    """By stand-ins for `launch`, which is not everywhere: what it is told, not what it does."""
+    launch = {name: types.ModuleType(name) for name in (
+        "launch", "launch.actions", "launch.event_handlers", "launch.events", "launch.events.process",
+        "launch.launch_description_entity", "launch_ros", "launch_ros.actions",
+    )}  # fmt: skip
+    for module in launch.values():
+        module.__getattr__ = lambda name: lambda *args, **kwargs: SimpleNamespace(kind=name, args=args, **kwargs)
+    for name, module in launch.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in ("launching", "launching_replay"):
+        monkeypatch.delitem(sys.modules, f"sapave_ros.{name}", raising=False)
+    module = importlib.import_module("sapave_ros.launching_replay")
+    monkeypatch.delitem(sys.modules, "sapave_ros.launching", raising=False)
+    monkeypatch.delitem(sys.modules, "sapave_ros.launching_replay", raising=False)
+    given = {"bag": "b", "rate": "2.0", "start": "0.0", "loop": "true", "paused": "false", "topics": graph.PERMIT}
+    *_, handler, guard = module._actions(SimpleNamespace(launch_configurations=given))
+    assert guard.cmd[1:] == ["-m", "sapave_ros.nodes.alone", "--besides", "rosbag2_player", graph.PERMIT]
+    event = handler.args[0]
+    assert event.target_action is guard
+    assert event.on_stdout(SimpleNamespace(text=b"alone: ready\n")) == []
+    (player,) = event.on_stdout(SimpleNamespace(text=b"alone: alone\n"))
+    assert player.cmd == replayed.rosbag2_command(Path("b"), [graph.stream(graph.PERMIT)], 2.0, loop=True)
+    assert player.on_exit.kind == guard.on_exit.kind == "Shutdown"
+    with pytest.raises(ValueError, match=r"parameter rate: 0\.0"):
+        module._actions(SimpleNamespace(launch_configurations=given | {"rate": "0"}))
+
+
+def picture() -> np.ndarray:
+    """A colour picture without sharp edges."""
+    y, x = np.mgrid[0:48, 0:64]
+    return np.stack([x * 3, y * 4, 255 - x - y], axis=-1).astype(np.uint8)
+
+
+def test_a_compressed_picture_goes_out_as_the_camera_sends_it(tmp_path):
+    color = graph.stream(graph.COLOR)
+    sent = ros.image_msg(picture(), "rgb8", 12.5, "optical")
+    small = record.compressed(bytes(serialize_message(sent)))
+    writer = BagWriter(tmp_path / "bag", bag_topics([color], compress=True), FREE)
+    for i in range(3):
+        writer.write(f"{graph.COLOR}/compressed", BEGIN_NS + i * PERIOD_NS, small)
+    writer.close()
+    bag = Bag(tmp_path / "bag")
+    (source,) = replayed_sources(bag)
+    assert (source.recorded, replayed_topic(source.stream)) == (f"{graph.COLOR}/compressed", graph.COLOR)
+    assert replayed.left_out(bag) == []
+    convert = conversions([source])
+    with closing(Player(bag, None, [source.recorded], {}, perishable([source]), convert=convert)) as player:
+        assert player.wait_ready(PATIENCE_S)
+        got = deserialize_message(player.next(0.0).data, Image)
+    assert got.header == sent.header
+    assert np.abs(ros.image_array(got).astype(int) - picture()).max() < 12
+    with pytest.raises(ValueError, match=r"format: 'x', 3 bytes; expected a picture"):
+        decompressed(bytes(serialize_message(CompressedImage(format="x", data=[1, 2, 3]))))
