@@ -115,6 +115,14 @@ HEAD_HOME_SERVICE = "/sapave/head/home"
 HEAD_REBOOT_SERVICE = "/sapave/head/reboot"
 ARMS_HOME_SERVICE = "/sapave/arms/home"
 ARMS_REST_SERVICE = "/sapave/arms/rest"
+EPISODE_START_SERVICE = "/sapave/record/start"
+EPISODE_STOP_SERVICE = "/sapave/record/stop"
+EPISODE_SUCCESS_SERVICE = "/sapave/record/success"
+EPISODE_FAILURE_SERVICE = "/sapave/record/failure"
+EPISODE_DISCARD_SERVICE = "/sapave/record/discard"
+
+RECORDER = "record"
+"""Node of `sapave record`: not a process of the graph, which runs with it or without."""
 
 CAMERA_HZ = 30.0
 INFERENCE_HZ = 7.5  # every fourth picture
@@ -176,6 +184,11 @@ SERVICES: tuple[Service, ...] = (
     Service(HEAD_REBOOT_SERVICE, "head", "restart servos that gave up with an error; they hold again once armed"),
     Service(ARMS_HOME_SERVICE, "arm", "in ACTIVE: forearms ahead, ready to work, slowly"),
     Service(ARMS_REST_SERVICE, "arm", "in ACTIVE: arms hanging, hands open, slowly"),
+    Service(EPISODE_START_SERVICE, RECORDER, "`sapave record --episodes`: begin an episode, a bag of its own"),
+    Service(EPISODE_STOP_SERVICE, RECORDER, "end the episode without a verdict"),
+    Service(EPISODE_SUCCESS_SERVICE, RECORDER, "end the episode: it went well"),
+    Service(EPISODE_FAILURE_SERVICE, RECORDER, "end the episode: it did not"),
+    Service(EPISODE_DISCARD_SERVICE, RECORDER, "end the episode and remove its bag"),
 )
 
 PROCESSES: tuple[Process, ...] = (

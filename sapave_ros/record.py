@@ -18,6 +18,7 @@ from sapave_ros.names import known
 from sapave_ros.share import share_path
 
 if TYPE_CHECKING:  # it needs the library mcap, which `--help` does without
+    from sapave_ros.bag.episodes import Episodes
     from sapave_ros.bag.recorder import Tally
 
 FOLDER = Path("out/bags")
@@ -30,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         option, help = f"--{f.name.replace('_', '-')}", f"{f.metadata['doc']} (default: {f.default:g})"
         parser.add_argument(option, type=float, default=f.default, metavar=f.metadata["unit"].upper(), help=help)
     parser.add_argument("--compress", action="store_true", help="colour as JPEG, on its topic + /compressed")
+    parser.add_argument(
+        "--episodes", action="store_true", help="a bag for every episode, begun and ended by /sapave/record/*"
+    )
     parser.add_argument("--topics", nargs="+", metavar="TOPIC", help="of the graph's streams (default: all)")
 
 
@@ -56,6 +60,7 @@ def ros2_bag_command(output: str, split_mb: float, split_s: float, distro: str |
 def run(args: argparse.Namespace) -> int:
     """Exit code 0: ended by Ctrl-C; 1: ended by itself, such as on a full disk; 2: could not begin."""
     from sapave_ros.bag import document
+    from sapave_ros.bag.episodes import Episodes
     from sapave_ros.bag.recorder import Recorder
     from sapave_ros.bag.writer import BagWriter
 
@@ -68,9 +73,17 @@ def run(args: argparse.Namespace) -> int:
     from sapave_ros.nodes.record import RecordNode, bag_topics, conversions
 
     folder = args.output or FOLDER / time.strftime("sapave_%Y_%m_%d-%H_%M_%S")
-    topics = bag_topics(streams, args.compress)
-    writer = BagWriter(folder, topics, parameters, document.software())
-    recorder = Recorder(writer, [s.topic for s in streams], conversions(streams, args.compress))
+    topics, software = bag_topics(streams, args.compress), document.software()
+    convert = conversions(streams, args.compress)
+
+    def make(bag: Path) -> Recorder:
+        writer = BagWriter(bag, topics, parameters, software)
+        return Recorder(writer, [s.topic for s in streams], convert)
+
+    if args.episodes:
+        kept = [s.topic for s in streams if s.qos is graph.Qos.LATCHED]
+        return _record_episodes(Episodes(folder, make, kept), streams, folder)
+    recorder = make(folder)
     try:
         recorder.start()
         recorder.attach(lambda: [document.robot(time.time_ns())])
@@ -81,10 +94,24 @@ def run(args: argparse.Namespace) -> int:
     print(table(recorder.tallies))
     if recorder.trouble:
         print(f"not all is in the bag: {recorder.trouble}")
-    print(f"written: {folder}, {len(writer.files)} file{'s' * (len(writer.files) != 1)}", flush=True)
+    print(f"written: {folder}", flush=True)
     if recorder.failure and not code:
         print(f"sapave: error: {recorder.failure}", file=sys.stderr, flush=True)
         code = 1
+    return code
+
+
+def _record_episodes(episodes: Episodes, streams: list[Stream], folder: Path) -> int:
+    from sapave_ros.bag import document
+    from sapave_ros.nodes import ros
+    from sapave_ros.nodes.record import RecordNode
+
+    episodes.attach(lambda: [document.robot(time.time_ns())])
+    print(f"{len(streams)} streams, a bag in {folder} for every episode ({graph.EPISODE_START_SERVICE})", flush=True)
+    code = ros.run("record", lambda: RecordNode(episodes, streams), argv=[])
+    done, said = episodes.end("")
+    if done:
+        print(said)
     return code
 
 

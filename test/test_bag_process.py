@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from rosbags.highlevel import AnyReader
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from sapave_ros import cli, graph, record
 from sapave_ros.bag.reader import Bag
@@ -28,12 +30,11 @@ WITHIN_S = 60.0
 
 @pytest.fixture
 def node(ros_domain) -> Iterator[rclpy.node.Node]:
-    context = rclpy.Context()
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    made = rclpy.create_node("arm", context=context)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    made = rclpy.create_node("arm")
     yield made
     made.destroy_node()
-    rclpy.try_shutdown(context=context)
+    rclpy.try_shutdown()
 
 
 class Recording:
@@ -171,6 +172,40 @@ def test_a_full_disk_ends_it_with_a_reason(node, tmp_path):
     assert "File too large" in recording.said
     assert "Traceback" not in recording.said
     assert Bag(tmp_path / "bag").counts[graph.INSTRUCTION] > 1
+
+
+@pytest.mark.e2e
+def test_episodes_are_bags_of_their_own(node, tmp_path):
+    executor = ros.make_executor()
+    executor.add_node(node)  # so that answers are heard
+
+    def ask(service: str) -> bool:
+        client = node.create_client(Trigger, service)
+        until(client.service_is_ready, f"nobody serves {service}")
+        future = client.call_async(Trigger.Request())
+        until(lambda: executor.spin_once(timeout_sec=0.05) or future.done(), f"{service}: no answer")
+        return future.result().success
+
+    with Recording("--episodes", "--output", str(tmp_path / "bags"), "--topics", graph.PERMIT) as recording:
+        permits = ros.publisher(node, graph.stream(graph.PERMIT))
+        until(lambda: permits.get_subscription_count() == 1, "nobody listens")
+        assert not ask(graph.EPISODE_STOP_SERVICE)
+        for verdict, number in ((graph.EPISODE_SUCCESS_SERVICE, 5), (None, 3)):
+            assert ask(graph.EPISODE_START_SERVICE)
+            bag = tmp_path / "bags" / f"episode_{0 if verdict else 1:04d}"
+            for i in range(number):
+                permits.publish(permit(i))
+                assert permits.wait_for_all_acked(rclpy.duration.Duration(seconds=WITHIN_S))
+            until(lambda bag=bag, n=number: readable(bag) == {graph.PERMIT: n}, "not all is written")
+            assert verdict is None or ask(verdict)
+        assert recording.end(signal.SIGINT) == 0  # the second one is under way
+    executor.shutdown()
+    assert "Traceback" not in recording.said
+    for name, number, verdict in (("episode_0000", 5, "success"), ("episode_0001", 3, "")):
+        bag = Bag(tmp_path / "bags" / name)
+        assert bag.damage == []
+        assert numbers(bag) == list(range(number))
+        assert json.loads(bag.attachments["episode.json"])["verdict"] == verdict
 
 
 @pytest.mark.e2e

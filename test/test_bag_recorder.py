@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
 import signal
 import threading
@@ -260,6 +261,8 @@ def test_a_full_disk_ends_the_recording_and_what_is_there_can_be_read(tmp_path, 
     assert {topic: t.written for topic, t in r.tallies.items()} == bag.counts  # what is said is what is there
     assert sum(t.written + t.dropped for t in r.tallies.values()) == 10_000
     assert "metadata.yaml: is missing" in bag.damage[0]
+    read, size = re.findall(r"(\d+\.\d+)", bag.damage[1])
+    assert read == size  # cut where the last whole record ends
     assert writer.path.stat().st_size <= 200_000
 
 

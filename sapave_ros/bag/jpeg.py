@@ -1,4 +1,5 @@
-"""Colour as JPEG: a third of a bag's bytes become a thirtieth. Depth stays as it is, where every millimetre counts."""
+"""Colour as JPEG: three of five bytes of a recording become a twentieth, for a millisecond of one core a picture
+(640 x 480, simulated). Depth stays as it is, where every millimetre counts."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import array
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
 from typing import Any
@@ -15,9 +15,11 @@ from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
 
 from sapave_ros import graph
 from sapave_ros.bag import definitions, document, jpeg
+from sapave_ros.bag.episodes import Answer, Episodes
 from sapave_ros.bag.metadata import Topic, offered_qos
 from sapave_ros.bag.once import Once
 from sapave_ros.bag.recorder import Recorder
@@ -35,11 +37,16 @@ SAY_S = 5.0
 
 
 class RecordNode(Node):
-    """recorder: is told what comes; its life is somebody else's. streams: of the table."""
+    """recorder: is told what comes; its life is somebody else's. streams: of the table.
 
-    def __init__(self, recorder: Recorder, streams: Sequence[Stream]) -> None:
-        super().__init__("record")
+    With `Episodes` for a recorder it serves what begins and ends them.
+    """
+
+    def __init__(self, recorder: Recorder | Episodes, streams: Sequence[Stream]) -> None:
+        super().__init__(graph.RECORDER)
         self._recorder = recorder
+        if isinstance(recorder, Episodes):
+            self._serve(recorder)
         for stream in streams:
             self._listen(stream)
         self._nodes = [p.name for p in graph.PROCESSES if p.ros]
@@ -56,6 +63,23 @@ class RecordNode(Node):
 
     def close(self) -> None:
         """Nothing to put in order: the recorder belongs to whoever made it."""
+
+    def _serve(self, episodes: Episodes) -> None:
+        requests: dict[str, Callable[[], Answer]] = {
+            graph.EPISODE_START_SERVICE: episodes.start,
+            graph.EPISODE_STOP_SERVICE: partial(episodes.end, ""),
+            graph.EPISODE_SUCCESS_SERVICE: partial(episodes.end, "success"),
+            graph.EPISODE_FAILURE_SERVICE: partial(episodes.end, "failure"),
+            graph.EPISODE_DISCARD_SERVICE: episodes.discard,
+        }
+
+        def answer(request: Callable[[], Answer], _: Trigger.Request, reply: Trigger.Response) -> Trigger.Response:
+            reply.success, reply.message = request()
+            print(reply.message, flush=True)
+            return reply
+
+        for service, request in requests.items():
+            self.create_service(Trigger, service, partial(answer, request))
 
     def _listen(self, stream: Stream) -> None:
         profiles = ros.profiles(stream)
