@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,12 +22,18 @@ from sapave_ros.bag.parameters import WriterParameters
 from sapave_ros.bag.player import Player
 from sapave_ros.bag.reader import Bag
 from sapave_ros.bag.writer import BagWriter
+from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.core.observation import ObservationBuilder
 from sapave_ros.nodes import inference, ros
 from sapave_ros.nodes.record import bag_topics
-from sapave_ros.types import Observation
+from sapave_ros.policy.manifest import SHIPPED
+from sapave_ros.policy.onnx_policy import OnnxPolicy
+from sapave_ros.policy.session import PolicySession, SessionParameters
+from sapave_ros.share import share_path
+from sapave_ros.types import ActionChunk, Observation
 
 PATIENCE_S = 30.0
+TELL = "look at the red mug"
 FREE = WriterParameters(keep_free_mb=0.0)
 
 
@@ -71,22 +78,29 @@ def observed(builder: ObservationBuilder, player: Player, to_s: float, now_s: fl
             else:
                 add = builder.add_color if message.topic == graph.COLOR else builder.add_depth
                 add(stamp_s, ros.image_array(msg))
-            observation = builder.take(player.clock_ns(now_s) * 1e-9, "look")
+            observation = builder.take(player.clock_ns(now_s) * 1e-9, TELL)
             if isinstance(observation, Observation):
                 found[observation.stamp_s] = observation
     return found
 
 
-@pytest.mark.parametrize("back_s", [0.1, 0.9, 1.5, 2.9])
-def test_an_observation_after_a_jump_back_is_what_it_was_before_it(tmp_path, back_s):
-    """Time goes back by a jump or a loop: at most the pictures that were being collected then are lost by it."""
-    topics = [graph.stream(t) for t in PICTURED]
-    writer = BagWriter(tmp_path / "bag", bag_topics(topics, compress=False), FREE)
+def told(folder: Path) -> Bag:
+    """A bag of 100 exposures and an instruction before them."""
+    topics = [graph.stream(t) for t in (*PICTURED, graph.INSTRUCTION)]
+    writer = BagWriter(folder, bag_topics(topics, compress=False), FREE)
+    writer.write(graph.INSTRUCTION, BEGIN_NS - PERIOD_NS, bytes(serialize_message(String(data=TELL))))
     for s in exposures(100):
         writer.write(*s)
     writer.close()
+    return Bag(folder)
+
+
+@pytest.mark.parametrize("back_s", [0.1, 0.9, 1.5, 2.9])
+def test_an_observation_after_a_jump_back_is_what_it_was_before_it(tmp_path, back_s):
+    """Time goes back by a jump or a loop: at most the pictures that were being collected then are lost by it."""
+    bag = told(tmp_path / "bag")
     builder = ObservationBuilder(lambda head: np.diag([*head, 1.0, 1.0]))
-    with closing(Player(Bag(tmp_path / "bag"))) as player:
+    with closing(Player(bag, topics=PICTURED)) as player:
         before = observed(builder, player, 3.0)
         assert len(before) >= 85
         player.seek(player.at_ns(3.0) - round(back_s * 1e9), 3.0)
@@ -99,6 +113,59 @@ def test_an_observation_after_a_jump_back_is_what_it_was_before_it(tmp_path, bac
         np.testing.assert_allclose(before[stamp_s].joint_positions, after[stamp_s].joint_positions, atol=1e-9)
 
 
+@pytest.fixture
+def sim_time(ros_domain) -> Iterator[None]:
+    rclpy.init(args=["--ros-args", "-p", "use_sim_time:=true"], signal_handler_options=SignalHandlerOptions.NO)
+    yield
+    rclpy.try_shutdown()
+
+
+class Answers:
+    """A bag replayed to an inference node. chunks: what it has answered."""
+
+    def __init__(self, bag: Bag) -> None:
+        self.chunks: list[ActionChunk] = []
+        self.node = inference.InferenceNode()
+        self._asked = self._answered = 0
+        self._infer, self.node._infer = self.node._infer, self._on_asked
+        self.node._head.publish = self._on_chunk
+        self.room = Room(bag)
+        self.room.executor.add_node(self.node)
+        publishers = self.room.begin()
+        self.room.wait(lambda: all(p.get_subscription_count() > 1 for p in publishers), "inference does not listen")
+
+    def _on_asked(self, observation: Observation):
+        self._asked += 1
+        return self._infer(observation)
+
+    def _on_chunk(self, msg) -> None:
+        self.chunks.append(ros.chunk_from_msg(msg))
+        self._answered += 1
+
+    def _idle(self) -> bool:
+        return self.node._observation is None and self._asked == self._answered
+
+    def play(self, for_s: float) -> list[float]:
+        """Plays so much of the bag's time, which waits for the model; the answers' stamps after the beginning [s]."""
+        self.chunks.clear()
+        end_s = self.room.now_s + for_s
+        while self.room.now_s < end_s:
+            self.room.play_to(self.room.now_s + 0.01, 0.01)
+            for _ in range(8):
+                self.room.executor.spin_once(timeout_sec=0.001)
+            self.room.wait(self._idle, "the model does not answer")
+        return [c.stamp_s - BEGIN_NS * 1e-9 for c in self.chunks]
+
+    def __enter__(self) -> Answers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.room.executor.remove_node(self.node)
+        self.room.close()
+        self.node.close()
+        self.node.destroy_node()
+
+
 class PromptPolicy(SlowPolicy):
     """Answers at once."""
 
@@ -107,50 +174,33 @@ class PromptPolicy(SlowPolicy):
         return super().infer(*args, **kwargs)
 
 
-@pytest.fixture
-def sim_time(ros_domain) -> Iterator[None]:
-    rclpy.init(args=["--ros-args", "-p", "use_sim_time:=true"], signal_handler_options=SignalHandlerOptions.NO)
-    yield
-    rclpy.try_shutdown()
-
-
 @pytest.mark.e2e
 def test_inference_answers_the_pictures_of_a_bag_in_its_time_and_goes_on_after_a_jump(sim_time, monkeypatch, tmp_path):
-    topics = [graph.stream(t) for t in (*PICTURED, graph.INSTRUCTION)]
-    writer = BagWriter(tmp_path / "bag", bag_topics(topics, compress=False), FREE)
-    writer.write(graph.INSTRUCTION, BEGIN_NS - PERIOD_NS, bytes(serialize_message(String(data="look at the red mug"))))
-    for s in exposures(100):
-        writer.write(*s)
-    writer.close()
     monkeypatch.setattr(inference, "OnnxPolicy", PromptPolicy)
-    node = inference.InferenceNode()
-    sent: list[float] = []
-    monkeypatch.setattr(node._head, "publish", lambda msg: sent.append(ros.stamp_s(msg.header.stamp)))
-    r = Room(Bag(tmp_path / "bag"))
-    try:
-        r.executor.add_node(node)
-        publishers = r.begin()
-        r.wait(lambda: all(p.get_subscription_count() > 1 for p in publishers), "inference does not listen")
-
-        def play(for_s: float) -> list[float]:
-            sent.clear()
-            end_s = r.now_s + for_s
-            while r.now_s < end_s:
-                r.play_to(r.now_s + 0.01, 0.01)
-                for _ in range(8):
-                    r.executor.spin_once(timeout_sec=0.001)
-            return [s - BEGIN_NS * 1e-9 for s in sent]
-
-        before = play(2.0)
+    with Answers(told(tmp_path / "bag")) as answers:
+        before = answers.play(2.0)
         assert 10 <= len(before) <= 16, "7.5 a second, by the time of the bag"
         assert before == sorted(before) and before[0] >= 0.0 and 1.5 < before[-1] <= 2.0
-        r.node.seek(-1.5)
-        again = play(1.0)
+        answers.room.node.seek(-1.5)
+        again = answers.play(1.0)
         new = [s for s in again if s < 1.6]
         assert len(again) - len(new) <= 1, "an answer that was on its way"
         assert 4 <= len(new) <= 9 and min(new) > 0.5
-    finally:
-        r.executor.remove_node(node)
-        r.close()
-        node.close()
-        node.destroy_node()
+
+
+@pytest.mark.e2e
+def test_the_shipped_model_answers_a_replayed_bag_as_it_answers_the_bag_itself(sim_time, tmp_path):
+    bag = told(tmp_path / "bag")
+    kinematics = Kinematics.from_urdf()
+    with closing(Player(bag, topics=PICTURED)) as player:
+        seen = observed(ObservationBuilder(kinematics.camera_in_torso), player, 2.0)
+    by_stamp = {round(stamp_s * 1e6): observation for stamp_s, observation in seen.items()}
+    with Answers(bag) as answers:
+        answers.play(1.0)
+        chunks = list(answers.chunks)
+    assert len(chunks) >= 5
+    session = PolicySession(OnnxPolicy(share_path(SHIPPED)), SessionParameters())
+    for chunk in chunks:
+        expected = session.infer(by_stamp[round(chunk.stamp_s * 1e6)]).head
+        np.testing.assert_allclose(chunk.increments, expected.increments, atol=1e-6)
+        assert np.abs(chunk.increments).max() > 1e-4, "it does something"

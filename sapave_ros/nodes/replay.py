@@ -31,8 +31,9 @@ CLOCK_BEHIND_NS = 5_000_000
 
 STATUS_S = 0.2
 KEYS_S = 0.05
-SETTLE_S = 2.0
-"""How long to wait for those who listen already [s]."""
+CONNECT_S, SETTLE_S = 1.0, 3.0
+"""How long to wait for those who listen already, at least and at most [s]: they learn of a publisher some tenths of a
+second after it has learned of them, and miss what is sent until then."""
 
 STEP_S, FAR_STEP_S, RATE_FACTOR = 5.0, 60.0, 2.0
 
@@ -138,13 +139,14 @@ class ReplayNode(Node):
                     return self._fail(str(error))
                 self.open()
         elif self._failed is None and not self._thread.is_alive() and not self._stop.is_set():
-            waited_s = self._now_s() - self._since_s - alone.LOOK_S
-            if waited_s >= SETTLE_S or self._all_connected():
+            waited_s = self._now_s() - self._opened_s
+            if waited_s >= SETTLE_S or (waited_s >= CONNECT_S and self._all_connected()):
                 print(self._where(self._now_s()), flush=True)
                 self._thread.start()
 
     def open(self) -> None:
         """Opens publishers and services; from now on it is somebody in the graph."""
+        self._opened_s = self._now_s()
         for source in self._sources:
             kind, topic = ros.message_type(source.stream), replayed_topic(source.stream)
             self._publishers_by_topic[source.recorded] = self.create_publisher(kind, topic, ros.qos(source.stream))
