@@ -126,7 +126,7 @@ def test_what_is_too_close_is_named_with_its_distance(border, reason) -> None:
     assert verdict.detail == f"{watched.text}: {distance:.3f} m until at rest, expected {watched.margin_m}"
     start, path = asked[0]
     np.testing.assert_array_equal(start, Q)
-    np.testing.assert_allclose(path, [moved(0.5 * STEP)] * 3)
+    np.testing.assert_allclose(path, [moved(0.5 * STEP)] * 4)
 
 
 class Far:
@@ -154,7 +154,7 @@ def speed_up(it: Gate, q: np.ndarray, sign: float, ticks: int) -> tuple[np.ndarr
 def test_a_full_stop_from_the_step_is_looked_at(sign) -> None:
     far = Far()
     q, v = speed_up(gate(clearance=far), Q, sign, 8)
-    step, halfway, end = far.paths[-1]
+    step, _, halfway, end = far.paths[-1]
     np.testing.assert_array_equal(step, q)
     ticks = int(abs(v) / (12.0 * DT))
     way = DT * (ticks * abs(v) - 12.0 * DT * ticks * (ticks + 1) / 2)

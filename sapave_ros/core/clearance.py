@@ -134,16 +134,18 @@ class Clearance:
     def closer(self, start: Floats, path: Floats) -> tuple[Watched, float] | None:
         """What a path of poses (k, n) does not keep clear of, and the least room [m] it has there; None if nothing.
 
-        start: (n,) the pose before. What has no room there already, the path may not come closer to.
+        start: (n,) the pose before. What has no room there already, the path may not come closer to, nor to what it has
+        come away from on its way.
         """
         if self._known_room(path) > 0.0:
             return None
         room = self.room(np.concatenate([start[None], path]))
         self._seen, self._seen_room = start.copy(), float(room[0].min())
-        least = room[1:].min(axis=0)
-        lacking = least - np.minimum(room[0] - NO_CLOSER_M, 0.0)
+        # Each pose against the best of those before: a stop beyond a turning point would give room up that was won.
+        kept = np.minimum(np.maximum.accumulate(room[:-1], axis=0) - NO_CLOSER_M, 0.0)
+        lacking = (room[1:] - kept).min(axis=0)
         worst = int(np.argmin(lacking))
-        return (WATCHED[worst], float(least[worst])) if not lacking[worst] >= 0.0 else None
+        return (WATCHED[worst], float(room[1:, worst].min())) if not lacking[worst] >= 0.0 else None
 
     def share(self, position: Floats, velocity: Floats) -> Floats:
         """The share (n,) of a velocity (n,) [rad/s] that the room at a pose (n,) leaves; 1 where nothing is near."""
