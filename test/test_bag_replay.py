@@ -92,7 +92,7 @@ def test_who_comes_late_hears_the_instruction(room, recording):
     heard: list[str] = []
     kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
     r.join("late").create_subscription(String, graph.INSTRUCTION, lambda msg: heard.append(msg.data), kept)
-    r.wait(lambda: bool(heard), "nobody said the instruction")
+    r.wait(lambda: bool(heard and r.data(graph.INSTRUCTION)), "nobody said the instruction")
     assert heard == ["look at cup 25"]
     assert samples[25][2] == r.data(graph.INSTRUCTION)[0], "what was last said before the start"
 

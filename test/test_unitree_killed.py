@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,8 +102,9 @@ class Robot:
         assert self.process.stdout.readline().strip() == b"ready"
 
     def recording(self) -> Recording:
-        with open(self.path) as f:
-            rows = np.array([json.loads(line) for line in f if line.endswith("\n")])
+        # At once: who reads line by line while they are written gets a line in two halves.
+        text = Path(self.path).read_text()
+        rows = np.array([json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()])
         if not len(rows):
             rows = np.zeros((0, 30))
         return Recording(rows[:, 0], rows[:, 1], rows[:, 2:16], rows[:, 16:])
@@ -136,10 +138,12 @@ def robot(dds_domain, tmp_path):
 @pytest.fixture
 def operator(robot, dds_domain):
     process = start(OPERATOR, str(dds_domain))
-    process.child, process.guard = map(int, process.stdout.readline().split())
-    until(lambda: len(robot.recording().time_s) > 150, "150 frames at the robot")
-    yield process
-    kill(process)
+    try:
+        process.child, process.guard = map(int, process.stdout.readline().split())
+        until(lambda: len(robot.recording().time_s) > 150, "150 frames at the robot")
+        yield process
+    finally:  # one that stays would move the robot of every test after this
+        kill(process)
     until(lambda: not running(process.child) and not running(process.guard), "the SDK process and its guard ended")
 
 
