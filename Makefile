@@ -51,7 +51,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The shipped weights, from nothing (sapave_ros/learning/__init__.py); what was interrupted goes on.
+# Weights like those that ship, from nothing (sapave_ros/learning/__init__.py); what was interrupted goes on.
 TRAIN := $(BIN)/torchrun --nproc-per-node 2 -m sapave_ros.learning.train --threads 1
 train: $(VENV)/.dev
 	$(BIN)/sapave data --triples 200000

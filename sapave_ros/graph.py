@@ -210,6 +210,14 @@ PROCESSES: tuple[Process, ...] = (
 )  # fmt: skip
 
 
+def exposure_period_s(rate_hz: float) -> float:
+    """Between two exposures that are inferred from, at least [s].
+
+    Half a frame of tolerance: a period that is a whole number of frames must not slip to the next frame.
+    """
+    return 1.0 / rate_hz - 0.5 / CAMERA_HZ
+
+
 def process(name: str) -> Process:
     """The process of that name; KeyError lists the names there are."""
     for p in PROCESSES:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 
@@ -209,12 +209,29 @@ def test_what_cannot_be_is_named(bag, tmp_path, capsys, words, message):
     words = [{"BAG": str(bag), "BASELINE": str(wrong)}.get(w, w) for w in words]
     assert cli.main(["eval", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()[-1:]
-    assert __import__("re").search(message, line), line
+    assert re.search(message, line), line
 
 
-def test_help():
-    parser = argparse.ArgumentParser()
-    from sapave_ros.offline import command
+def test_what_is_malformed_is_passed_over_and_counted(said, tmp_path):
+    """As on the robot: a picture whose bytes are too few, and a chunk without points."""
+    spoilt = list(said)
+    for topic in (graph.COLOR, graph.HEAD_INCREMENTS):
+        at = next(i for i, (_, name, _) in enumerate(said) if name == topic)
+        received_s, _, message = said[at]
+        broken = deserialize_message(serialize_message(message), type(message))
+        if topic == graph.COLOR:
+            broken.data = broken.data[:-1]
+        else:
+            broken.points = []
+        spoilt[at] = (received_s, topic, broken)
+    recording, answers = ask(write(tmp_path / "spoilt", spoilt), SHIPPED)
+    assert score.figures(recording, answers)["malformed"] == {graph.COLOR: 1, graph.HEAD_INCREMENTS: 1}
+    assert answers.observed > 15
 
-    command.add_arguments(parser)
-    assert parser.parse_args(["a", "b"]).bags == [Path("a"), Path("b")]
+
+def test_several_bags_are_shared_out(bag, said, tmp_path, capsys):
+    other, report = write(tmp_path / "other", said), tmp_path / "two.json"
+    assert cli.main(["eval", str(bag), str(other), "--workers", "2", "--json", str(report)]) == 0
+    first, second = json.loads(report.read_text())["bags"]
+    assert [first["bag"], second["bag"]] == [str(bag), str(other)]
+    assert first["models"] == second["models"]

@@ -67,8 +67,7 @@ class InferenceNode(Node):
         self._session = PolicySession(self._policy, ros.parameters(self, SessionParameters))
         kinematics = Kinematics.from_urdf()
         self._builder = ObservationBuilder(kinematics.camera_in_torso, ros.parameters(self, ObservationParameters))
-        # Half a frame of tolerance: a period that is a whole number of frames must not slip to the next frame.
-        self._rate_hz, self._period_s = use.rate_hz, 1.0 / use.rate_hz - 0.5 / graph.CAMERA_HZ
+        self._rate_hz, self._period_s = use.rate_hz, graph.exposure_period_s(use.rate_hz)
         self._due_stamp_s = -np.inf
 
         self._instruction = ""

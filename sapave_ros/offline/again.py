@@ -17,8 +17,8 @@ from sapave_ros.policy.output import OutputError
 from sapave_ros.policy.session import PolicySession, SessionParameters
 from sapave_ros.types import ActionChunk
 
-PERIOD_S = 1.0 / graph.INFERENCE_HZ - 0.5 / graph.CAMERA_HZ
-"""Between two exposures that are asked about, as the inference node has it: half a frame of tolerance."""
+PERIOD_S = graph.exposure_period_s(graph.INFERENCE_HZ)
+"""Between two exposures that are asked about, at least [s]."""
 
 TOPIC = {"head": graph.HEAD_INCREMENTS, "other": graph.ARM_INCREMENTS}
 """On which topic a head's chunks go out."""
@@ -53,7 +53,7 @@ def ask(
     model: Path,
     kinematics: Kinematics,
     parameters: SessionParameters | None = None,
-    progress: Callable[[], None] = lambda: None,
+    progress: Callable[[], object] = lambda: None,
 ) -> Answers:
     """Asks for every exposure of `wanted`. Raises ManifestError (a ValueError) on a model that does not fit, BagError
     where the bag has no pictures."""

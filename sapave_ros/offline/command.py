@@ -49,7 +49,7 @@ def evaluate(task: Task, bar: bool = False) -> dict[str, Any]:
     count = len(again.wanted(recording)) * len(task.models)
     with tqdm(total=count, unit="exposure", desc=task.bag.name, disable=not bar, dynamic_ncols=True) as progress:
         for name, path in task.models.items():
-            answers = again.ask(recording, path, kinematics, task.parameters, lambda: progress.update() and None)
+            answers = again.ask(recording, path, kinematics, task.parameters, progress.update)
             report["models"][name] = score.figures(recording, answers)
     return report
 
@@ -124,6 +124,8 @@ def say(report: Mapping[str, Any]) -> None:
         print(f"  {name}: {figures['observed']} exposures")
         for why, count in figures["missing"].items():
             print(f"    {count} not there: {why}")
+        for topic, count in figures["malformed"].items():
+            print(f"    {count} malformed on {topic}, passed over")
         if figures["unknown_words"]:
             print(f"    words that it has never seen: {', '.join(figures['unknown_words'])}")
         for head, same in figures["identical"].items():

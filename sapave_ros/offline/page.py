@@ -49,10 +49,9 @@ def _bag(folder: Path, number: int, bag: Mapping[str, Any]) -> list[Node]:
     nodes: list[Node] = [el("h2", bag["bag"]), listed(facts)]
     nodes += [el("p", line, class_="damage") for line in run["damage"]]
     rows = [
-        row
+        _row(f"{name}, {group}", of)
         for name, figures in bag["models"].items()
         for group, of in figures["groups"].items()
-        for row in [_row(f"{name}, {group}", of)]
     ]
     columns = ("chunks", "steps compared", "error [mrad]", "jump p95 [mrad]", "refused")
     nodes.append(table("Predicted against commanded increments", columns, rows))

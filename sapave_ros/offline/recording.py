@@ -17,7 +17,7 @@ from sapave_ros.core.observation import ObservationBuilder
 from sapave_ros.nodes import ros
 from sapave_ros.types import ActionChunk, Floats, Mode, Observation, Permit
 
-GROUPS: dict[str, tuple[str, ...]] = {"head": g1.HEAD.names, "arms": g1.ARMS.names, "hands": g1.HANDS.names}
+GROUPS: dict[str, g1.JointGroup] = {"head": g1.HEAD, "arms": g1.ARMS, "hands": g1.HANDS}
 """Joints that are scored together."""
 
 SEEN = (graph.COLOR, graph.DEPTH, graph.CAMERA_INFO, graph.JOINT_STATES)
@@ -52,7 +52,8 @@ class Recording:
 
     chunks: of the policy, by topic. commands: after the gate, by group of `GROUPS`. instructions, permits: (time [s],
     what) in order. figures: the last value that each node gave on /diagnostics, less its first where both are numbers.
-    damage: what of the bag cannot be read.
+    malformed: how many messages of a topic were not what they should be, and were passed over as the nodes do. damage:
+    what of the bag cannot be read.
     """
 
     bag: Bag
@@ -61,6 +62,7 @@ class Recording:
     instructions: list[tuple[float, str]] = field(default_factory=list)
     permits: list[tuple[float, Permit]] = field(default_factory=list)
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    malformed: dict[str, int] = field(default_factory=dict)
 
     @property
     def damage(self) -> list[str]:
@@ -80,9 +82,9 @@ class Recording:
     def moving(self, group: str, start_s: float, end_s: float) -> bool:
         """Whether the group had permission to move, all of the time."""
         arms = group != "head"
-        during = [p for t, p in self.permits if start_s < t <= end_s]
-        first = _last(self.permits, start_s, None)
-        return first is not None and all(p.of(arms)[0] is Mode.MOVE for p in (first, *during))
+        first, last = (bisect_right(self.permits, t, key=lambda entry: entry[0]) for t in (start_s, end_s))
+        # The one in force at the start, and all that came since.
+        return first > 0 and all(p.of(arms)[0] is Mode.MOVE for _, p in self.permits[first - 1 : last])
 
     def commanded(self, group: str, times_s: Floats, max_gap_s: float = 0.1) -> Floats:
         """Commanded positions (n, joints) [rad] at times (n,), interpolated; NaN where the bag does not know."""
@@ -104,10 +106,12 @@ class Recording:
         builder: a new one. Raises BagError where the bag has no pictures or no joints.
         """
         builder.kept = _KEPT
+        for topic in SEEN:
+            self.malformed.pop(topic, None)  # counted anew
         waiting = sorted(wanted)
         at = 0
         for message in self.bag.messages(SEEN):
-            _see(builder, message.topic, message.data)
+            self._see(builder, message.topic, message.data)
             now_s = message.stamp_ns * 1e-9
             while at < len(waiting) and waiting[at][0] <= now_s:
                 found = builder.at(*waiting[at])
@@ -141,7 +145,10 @@ class Recording:
         for message in self.bag.messages(topics):
             content, now_s = _message(message.topic, message.data), message.stamp_ns * 1e-9
             if message.topic in (graph.HEAD_INCREMENTS, graph.ARM_INCREMENTS):
-                self.chunks.setdefault(message.topic, []).append(Sent(now_s, ros.chunk_from_msg(content)))
+                try:
+                    self.chunks.setdefault(message.topic, []).append(Sent(now_s, ros.chunk_from_msg(content)))
+                except ValueError:
+                    self._count_malformed(message.topic)
             elif message.topic in (graph.HEAD_COMMAND, graph.ARM_COMMAND):
                 positions.setdefault(message.topic, []).append((ros.stamp_s(content.header.stamp), content))
             elif message.topic == graph.INSTRUCTION:
@@ -151,12 +158,32 @@ class Recording:
             else:
                 for status in content.status:
                     told.setdefault(status.name, []).append({v.key: v.value for v in status.values})
-        for group, names in GROUPS.items():
+        for group, joints in GROUPS.items():
+            names = joints.names
             rows = positions.get(graph.HEAD_COMMAND if group == "head" else graph.ARM_COMMAND, [])
             rows = [(t, m) for t, m in rows if set(names) <= set(m.name)]
             if rows:
                 self.commands[group] = _path(names, rows)
         self.figures = {name: _grown(values) for name, values in told.items()}
+
+    def _see(self, builder: ObservationBuilder, topic: str, data: bytes) -> None:
+        """As the inference node does: what is malformed is not seen."""
+        content = _message(topic, data)
+        stamp_s = ros.stamp_s(content.header.stamp)
+        try:
+            if topic == graph.COLOR:
+                builder.add_color(stamp_s, ros.image_array(content))
+            elif topic == graph.DEPTH:
+                builder.add_depth(stamp_s, ros.image_array(content))
+            elif topic == graph.CAMERA_INFO:
+                builder.add_intrinsics(stamp_s, np.asarray(content.k, dtype=float).reshape(3, 3))
+            else:
+                builder.joints.add(content.name, stamp_s, np.asarray(content.position))
+        except ValueError:
+            self._count_malformed(topic)
+
+    def _count_malformed(self, topic: str) -> None:
+        self.malformed[topic] = self.malformed.get(topic, 0) + 1
 
 
 _TOLD = (
@@ -172,23 +199,6 @@ _TOLD = (
 
 def _message(topic: str, data: bytes) -> Any:
     return deserialize_message(data, ros.message_type(graph.stream(topic)))
-
-
-def _see(builder: ObservationBuilder, topic: str, data: bytes) -> None:
-    """As the inference node does: what is malformed is not seen."""
-    content = _message(topic, data)
-    stamp_s = ros.stamp_s(content.header.stamp)
-    try:
-        if topic == graph.COLOR:
-            builder.add_color(stamp_s, ros.image_array(content))
-        elif topic == graph.DEPTH:
-            builder.add_depth(stamp_s, ros.image_array(content))
-        elif topic == graph.CAMERA_INFO:
-            builder.add_intrinsics(stamp_s, np.asarray(content.k, dtype=float).reshape(3, 3))
-        else:
-            builder.joints.add(content.name, stamp_s, np.asarray(content.position))
-    except ValueError:
-        return
 
 
 def _path(names: tuple[str, ...], rows: list[tuple[float, Any]]) -> Motion:

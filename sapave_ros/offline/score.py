@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sapave_ros import g1, graph
+from sapave_ros import graph
 from sapave_ros.core.chunk import ChunkExecutor
 from sapave_ros.offline.again import TOPIC, Answers, identical
 from sapave_ros.offline.recording import GROUPS, Recording, Sent
@@ -17,9 +17,8 @@ from sapave_ros.types import ActionChunk, Floats
 NOMINAL_LATENCY_S = 0.06
 """From exposure to chunk, where the recording has no chunk of that exposure."""
 
-_GRID_S = 0.02  # of the command topics
-
-_OF = {"head": g1.HEAD, "arms": g1.ARMS, "hands": g1.HANDS}
+_GRID_S = 0.02
+"""Of what is commanded: the period of its topics [s]."""
 
 
 def errors(recording: Recording, chunks: Iterable[ActionChunk], group: str) -> Floats:
@@ -29,11 +28,11 @@ def errors(recording: Recording, chunks: Iterable[ActionChunk], group: str) -> F
     """
     rows = []
     for chunk in chunks:
-        columns = [i for i, name in enumerate(chunk.joint_names) if name in GROUPS[group]]
+        columns = [i for i, name in enumerate(chunk.joint_names) if name in GROUPS[group].names]
         if not columns:
             continue
         names = [chunk.joint_names[i] for i in columns]
-        order = [GROUPS[group].index(name) for name in names]
+        order = [GROUPS[group].names.index(name) for name in names]
         times: Floats = chunk.stamp_s + chunk.dt_s * np.arange(len(chunk.increments) + 1, dtype=np.float64)
         done = np.diff(recording.commanded(group, times)[:, order], axis=0)
         row = np.abs(chunk.increments[:, columns] - done).mean(axis=1)
@@ -46,7 +45,7 @@ def jumps(recording: Recording, sent: Sequence[Sent], group: str) -> tuple[Float
     """Where a chunk takes over from the one before: the largest step [rad] of a joint of its reference, (n,), without
     any blending; and how many were refused, by kind. Chunks are executed by the controller's own executor.
     """
-    joints = _OF[group]
+    joints = GROUPS[group]
     executor = ChunkExecutor(joints.names, joints.column("velocity"), blend_s=0.0)
     found: list[float] = []
     refused: dict[str, int] = {}
@@ -90,6 +89,7 @@ def figures(recording: Recording, answers: Answers) -> dict[str, Any]:
         "observed": answers.observed,
         "missing": _counted(why for _, why in answers.missing),
         "refused_answers": len(answers.refused),
+        "malformed": dict(sorted(recording.malformed.items())),
         "unknown_words": sorted(answers.unknown_words),
         "identical": {h: {"chunks": n, "of": of, "largest_rad": worst} for h, (n, of, worst) in same.items()},
         "groups": {},
