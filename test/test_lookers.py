@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,8 +23,10 @@ SCENE = random_scene(1_000_001)
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return World()
+def world() -> Iterator[World]:
+    w = World()
+    yield w
+    w.close()
 
 
 def far_from_the_axis(world: World) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from sapave_ros import g1
 from sapave_ros.sim.mechanics import OWN_KD, OWN_KP
-from sapave_ros.sim.rendering import DEPTH_RANGE_M, HEAD_CAMERA, OBSERVER_CAMERA, Camera, SensorNoise
+from sapave_ros.sim.rendering import DEPTH_RANGE_M, HEAD_CAMERA, OBSERVER_CAMERA, Camera, Renderer, SensorNoise
 from sapave_ros.sim.scene import demo_scene, random_scene
 from sapave_ros.sim.stage import CAMERA, TIMESTEP_S
 from sapave_ros.sim.world import World
@@ -32,6 +32,23 @@ def towards(world, seed, index=0):
     name = scene.names[index]
     world.set_positions(g1.HEAD, world.head_pose_towards(name))
     return name
+
+
+def test_a_renderer_that_nobody_closed_takes_no_other_ones_picture_with_it(world, monkeypatch):
+    towards(world, 0)
+    expected = world.renderer.geoms(world.data, HEAD_CAMERA)
+    forgotten = [Renderer(World(random_scene(1)).model)]
+    read = mujoco.mjr_readPixels
+
+    def forget_and_read(*arguments):
+        forgotten.clear()
+        read(*arguments)
+
+    monkeypatch.setattr(mujoco, "mjr_readPixels", forget_and_read)
+    with pytest.warns(ResourceWarning, match="unclosed Renderer"):
+        geoms = world.renderer.geoms(world.data, HEAD_CAMERA)
+    assert (geoms == expected).all()
+    assert (world.renderer.geoms(world.data, HEAD_CAMERA) == expected).all()
 
 
 # -- camera ---------------------------------------------------------------------------------------

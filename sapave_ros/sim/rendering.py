@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
+import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +53,15 @@ HEAD_CAMERA = Camera(CAMERA, 424, 240, FOV_VERTICAL_RAD)
 OBSERVER_CAMERA = Camera(OBSERVER, 640, 360, OBSERVER_FOV_VERTICAL_RAD)
 
 
+class _Drawing(threading.local):
+    """Whose graphics context is current in this thread."""
+
+    renderer: weakref.ref[Renderer] | None = None
+
+
+_drawing = _Drawing()
+
+
 class Renderer:
     """Renders states of one model. Belongs to the thread that made it; `close` it there.
 
@@ -59,7 +71,8 @@ class Renderer:
     def __init__(self, model: mujoco.MjModel) -> None:
         self._model = model
         self._gl = mujoco.GLContext(model.vis.global_.offwidth, model.vis.global_.offheight)
-        self._gl.make_current()
+        self._enter()
+        self._closed = False
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR  # keeps the precision of reversed depth
@@ -100,13 +113,30 @@ class Renderer:
         return self._geoms(viewport)
 
     def close(self) -> None:
-        """Frees the graphics context."""
-        self._gl.make_current()  # or what is freed is another renderer's
+        """Frees the graphics context. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._enter()  # or what is freed is another renderer's
         self._context.free()
         self._gl.free()
 
-    def _draw(self, data: mujoco.MjData, camera: Camera, option: mujoco.MjvOption) -> mujoco.MjrRect:
+    def __del__(self) -> None:
+        # Collected unclosed, at any time: perhaps between what another renderer draws and what it reads.
+        if getattr(self, "_closed", True):
+            return
+        warnings.warn(f"unclosed {type(self).__name__}", ResourceWarning, source=self, stacklevel=1)
+        drawing = _drawing.renderer and _drawing.renderer()
+        self.close()
+        if drawing is not None and not drawing._closed:
+            drawing._enter()
+
+    def _enter(self) -> None:
         self._gl.make_current()
+        _drawing.renderer = weakref.ref(self)
+
+    def _draw(self, data: mujoco.MjData, camera: Camera, option: mujoco.MjvOption) -> mujoco.MjrRect:
+        self._enter()
         self._camera.fixedcamid = self._model.camera(camera.name).id
         self._arrange(data, option, self._outside(data, camera))
         viewport = mujoco.MjrRect(0, 0, camera.width, camera.height)

@@ -80,7 +80,7 @@ class FreeRenderer(Renderer):
         return self._geoms(viewport)
 
     def _aim(self, data: mujoco.MjData, view: View, option: mujoco.MjvOption) -> mujoco.MjrRect:
-        self._gl.make_current()
+        self._enter()
         self._camera.fixedcamid = self._model.camera(HEAD_CAMERA.name).id
         self._arrange(data, option, self._beyond(data, view))
         left, right, top, bottom = view.sides
