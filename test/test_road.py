@@ -276,13 +276,21 @@ def test_stopping_while_starting_leaves_nothing_behind(ros_domain, dds_domain, t
     bringup = Bringup(Options(sim=True, ros_domain=ros_domain, dds_domain=dds_domain, run_dir=tmp_path))
     stop = threading.Event()
     threading.Timer(1.0, stop.set).start()
-    children: list[psutil.Process] = []
-    watcher = threading.Timer(0.9, lambda: children.extend(psutil.Process().children(recursive=True)))
+    before = set(psutil.Process().children(recursive=True))  # such as the tracker of multiprocessing
+    started: list[psutil.Process] = []
+    watcher = threading.Timer(0.9, lambda: started.extend(psutil.Process().children(recursive=True)))
     watcher.start()
     with pytest.raises(BringupError, match="stopped while starting"):
         bringup.start(stop)
     watcher.join()
     deadline_s = time.monotonic() + PATIENCE_S
-    while any(c.is_running() and c.status() != psutil.STATUS_ZOMBIE for c in children):
-        assert time.monotonic() < deadline_s, children
+    while stay := [p for p in started if p not in before and runs(p)]:
+        assert time.monotonic() < deadline_s, stay
         time.sleep(0.05)
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # ended between the two
+        return False

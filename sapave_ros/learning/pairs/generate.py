@@ -42,12 +42,12 @@ REQUESTS_PER_ROOM = 32
 """From so many, those are asked at each pose that bring the shares below about."""
 
 SHARES: dict[Visibility, float] = {
-    Visibility.IN_VIEW: 0.42,
+    Visibility.IN_VIEW: 0.37,
     Visibility.PARTLY: 0.14,
     Visibility.HIDDEN: 0.05,
-    Visibility.OUT: 0.33,
+    Visibility.OUT: 0.32,
     Visibility.ABSENT: 0.02,
-    Visibility.NONE: 0.04,
+    Visibility.NONE: 0.10,
 }
 """Of all triples, how what is asked for shows. Where rooms do not have enough of one, the others fill up."""
 
