@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import warnings
 import weakref
@@ -123,7 +124,7 @@ class Renderer:
 
     def __del__(self) -> None:
         # Collected unclosed, at any time: perhaps between what another renderer draws and what it reads.
-        if getattr(self, "_closed", True):
+        if getattr(self, "_closed", True) or sys.is_finalizing():
             return
         warnings.warn(f"unclosed {type(self).__name__}", ResourceWarning, source=self, stacklevel=1)
         drawing = _drawing.renderer and _drawing.renderer()
