@@ -65,7 +65,7 @@ ablations: $(VENV)/.dev
 	$(BIN)/sapave data --triples 200000
 	$(BIN)/sapave data --split val --triples 2000
 	set -e; for name in $(ABLATIONS); do \
-	  $(TRAIN) --config $$name --stage look --ground models/sapave_nano_backbone.pt --run out/ablations/$$name --look-steps $(or $(STEPS),800); \
+	  $(TRAIN) --config $$name --stage look --ground models/sapave_nano_backbone.pt --run-dir out/ablations/$$name --look-steps $(or $(STEPS),800); \
 	  $(BIN)/sapave export --run out/ablations/$$name --output out/ablations/$$name.onnx; done
 	$(BIN)/sapave bench perception --perturb --policies still oracle --json out/ablations/results.json \
 	  --models $(foreach name,$(ABLATIONS),$(name)=out/ablations/$(name).onnx) $(ARGS)

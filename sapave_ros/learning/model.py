@@ -152,6 +152,7 @@ class SaPaVe(nn.Module):
         self.place = nn.Linear(PLACE_WIDTH, c.d)
         # The token of the whole scene is nowhere: zeros.
         self.register_buffer("places", F.pad(places(*c.grid), (0, 0, 0, 1)), persistent=False)  # (T, PLACE_WIDTH)
+        self.told = nn.Linear(self.backbone.width, c.d)
         self.spatial = SpatialEncoder(c) if c.spatial else None
         self.register_buffer("looks_at", torch.tensor(GEOMETRY[c.geometry]).float(), persistent=False)  # (3,)
         seen = len(g1.POLICY) + 2 * len(g1.HEAD) * len(HEAD_WAVES)
@@ -183,10 +184,12 @@ class SaPaVe(nn.Module):
     def context(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The network's inputs (see `policy.preprocess`) to what the decoders attend to, and the evidence (B, h, w).
 
-        Context (B, T + 2, d): the hybrid tokens; one token of the named thing, which is the patches weighted by
-        the evidence, so that a decoder need not learn again where to attend; and the proprioception.
+        Context (B, T + n + 2, d): the hybrid tokens; n of the instruction, without which a decoder would know a
+        direction from the whole scene's token alone; one of the named thing, which is the patches weighted by the
+        evidence, so that a decoder need not learn again where to attend; and the proprioception.
         """
-        semantic, evidence = self.backbone(batch["rgb"], batch["words"], batch.get("picture"))
+        tokens, evidence = self.backbone(batch["rgb"], batch["words"], batch.get("picture"))
+        semantic, told = tokens.tensor_split([len(self.places)], dim=1)  # (B, T, width), (B, n, width)
         hybrid = self.semantic(semantic) + self.place(self.places)  # (B, T, d)
         if self.spatial is not None:
             geometry = (batch[name] for name in ("depth_m", "intrinsics", "camera_in_torso"))
@@ -196,7 +199,7 @@ class SaPaVe(nn.Module):
         q = batch["joint_positions"]
         waves = torch.cat([n * q[:, : len(g1.HEAD)] for n in HEAD_WAVES], dim=1)  # (B, 2 waves)
         proprioception = self.proprioception(torch.cat([q, waves.sin(), waves.cos()], dim=1))[:, None]  # (B, 1, d)
-        return torch.cat([hybrid, thing, proprioception], dim=1), evidence
+        return torch.cat([hybrid, self.told(told), thing, proprioception], dim=1), evidence
 
     def denoise(self, decoder: FlowDecoder, context: Tensor, noise: Tensor, previous: Tensor, weight: Tensor) -> Tensor:
         """Euler steps from noise (B, k, n) to a chunk, drawn towards `previous` (B, k, n) by weight (B, k, n or 1).

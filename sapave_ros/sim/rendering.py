@@ -127,7 +127,7 @@ class Renderer:
         if getattr(self, "_closed", True) or sys.is_finalizing():
             return
         warnings.warn(f"unclosed {type(self).__name__}", ResourceWarning, source=self, stacklevel=1)
-        drawing = _drawing.renderer and _drawing.renderer()
+        drawing = _drawing.renderer() if _drawing.renderer else None
         self.close()
         if drawing is not None and not drawing._closed:
             drawing._enter()

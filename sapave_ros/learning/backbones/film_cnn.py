@@ -158,6 +158,7 @@ class FilmCnn(Backbone):
         for layer in self.relations:
             x = layer(x, self.grid, mask)
         x = self.norm(x)
-        patches, told = x[:, :count], x[:, count : count + 1]
-        scene = patches.mean(1, keepdim=True) + patches.amax(1, keepdim=True) + told  # (B, 1, wide)
-        return self.grounding(patches, scene, self.grid)
+        patches, told = x[:, :count], x[:, count : count + summaries.shape[1]]
+        scene = patches.mean(1, keepdim=True) + patches.amax(1, keepdim=True) + told[:, :1]  # (B, 1, wide)
+        tokens, evidence = self.grounding(patches, scene, self.grid)
+        return torch.cat([tokens, told], 1), evidence

@@ -13,8 +13,8 @@ from sapave_ros.learning.adapter import add_adapter, fold_adapter
 class Backbone(nn.Module):
     """Interface: picture and instruction to what is where.
 
-    forward(rgb (P, H, W, 3) uint8, words (B, L) int64, picture) returns tokens (B, T, width), the patches row by row
-    and one for the whole scene, and evidence (B, h, w): the log-odds of each patch showing the named thing against the
+    forward(rgb (P, H, W, 3) uint8, words (B, L) int64, picture) returns tokens (B, T + n, width), the patches row by
+    row, one for the whole scene and n >= 0 of the instruction, and evidence (B, h, w): the log-odds of each patch showing the named thing against the
     thing not being in view. picture (B,) int64: which picture each instruction is about; None where P = B and each has
     its own. Instructions that share a picture cost it once, in backbones that look before they read.
     """
@@ -29,7 +29,7 @@ class Backbone(nn.Module):
         Pretraining reads off the sight what each thing is. By default it is the patches' tokens.
         """
         tokens, evidence = self(rgb, words, picture)
-        return tokens, evidence, tokens[:, :-1]
+        return tokens, evidence, tokens[:, : evidence[0].numel()]
 
     def describe(self, words: Tensor) -> Tensor:
         """A description (B, L) as one vector (B, text_width)."""
