@@ -60,7 +60,7 @@ train: $(VENV)/.dev
 	$(BIN)/sapave export --backbone models/sapave_nano_backbone.pt
 
 # The paper's ablations from the shipped backbone, each as long as the other, and their scores; hours on two cores.
-ABLATIONS := nano nano-no-adapter nano-no-spatial nano-shared-head nano-geometry-none nano-geometry-depth nano-geometry-kt nano-geometry-all
+ABLATIONS := nano nano-no-adapter nano-no-spatial nano-shared-head
 ablations: $(VENV)/.dev
 	$(BIN)/sapave data --triples 200000
 	$(BIN)/sapave data --split val --triples 2000
