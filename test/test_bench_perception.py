@@ -752,5 +752,5 @@ def test_a_split_of_which_nothing_could_be_made_is_left_blank(actor, tmp_path, m
     )
     assert report["splits"]["test1"]["policies"]["still"]["success"] is None
     assert report["against"]["b"]["test1"]["difference"] is None
-    assert report["mean"]["still"] == pytest.approx(report["mean"]["still"] | {"episodes": 27})
+    assert report["mean"]["still"]["episodes"] == 27
     assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
