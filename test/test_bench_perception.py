@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from sapave_ros import g1
-from sapave_ros.bench import lookers, perception, perception_cases, perception_plots, perception_report
+from sapave_ros.bench import (
+    lookers,
+    perception,
+    perception_cases,
+    perception_journal,
+    perception_pictures,
+    perception_play,
+    perception_plots,
+    perception_report,
+)
 from sapave_ros.bench.criteria import LookCriterion
 from sapave_ros.bench.judge import between_axes
 from sapave_ros.bench.lockstep import Eyes, HeadLoop, LoopTiming
-from sapave_ros.bench.perception_cases import APART_RAD, CELLS, NOT_YET_RAD, SEED, SPLITS, Case
+from sapave_ros.bench.perception_cases import APART_RAD, CELLS, NOT_YET_RAD, SEED, SPLITS, Case, NoSuchCase, Pair
+from sapave_ros.bench.perception_journal import Journal
 from sapave_ros.bench.perception_play import (
     ANGLES_RAD,
     FRACTIONS,
@@ -26,8 +40,12 @@ from sapave_ros.bench.perception_play import (
     Perturbed,
     Player,
     Result,
+    Row,
     Settings,
+    Swapped,
     Task,
+    Unplayable,
+    Untold,
     play,
 )
 from sapave_ros.bench.perception_score import bootstrap, difference, judged, over_splits, perturbed, swapped
@@ -191,20 +209,37 @@ def test_a_changed_camera_is_told_of_as_it_is_or_not_at_all(player, cases, knowl
         return *judge.eye.rgbd_of(world.data, view), judge.device.intrinsics(PICTURE_SIZE)
 
     looker = Deaf(np.array(case.head))
-    eyes = Eyes(take, judge.camera_in_torso, KNOWLEDGE[knowledge])
+    eyes = Eyes(take, judge.camera_in_torso)
     here = HeadPose("", np.array(case.head))
     once = replace(QUIET, hold_s=0.0)
-    HeadLoop(world, player.cases.kinematics, LoopTiming(), eyes=eyes).run(
+    HeadLoop(world, player.cases.kinematics, LoopTiming(), eyes=eyes, told=KNOWLEDGE[knowledge]).run(
         looker, "", here, once, beyond=[replace(QUIET, hold_s=0.05)]
     )
     seen = looker.seen[0]
     assert seen.rgb.shape == (*PICTURE_SIZE, 3)
-    if knowledge == "none":
-        assert seen.depth_m is seen.intrinsics is seen.camera_in_torso is None
+    assert (seen.depth_m is not None) == (knowledge in ("full", "depth"))
+    assert (seen.intrinsics is not None) == (seen.camera_in_torso is not None) == (knowledge in ("full", "kt"))
+    if seen.camera_in_torso is None:
         return
     nominal = player.cases.kinematics.camera_in_torso(np.array(case.head))
     assert seen.intrinsics[0, 0] == pytest.approx(1.25 * NOMINAL.intrinsics(PICTURE_SIZE)[0, 0])
     assert math.acos(seen.camera_in_torso[:3, 2] @ nominal[:3, 2]) == pytest.approx(0.1, abs=1e-6)
+
+
+def test_the_first_model_is_played_told_in_part_too(player, cases, monkeypatch):
+    own, further = Deaf(np.zeros(2)), Deaf(np.zeros(2))
+    settings = Settings({"model": Path("a"), "nano": Path("b")}, (), parts=("none", "depth"))
+    assert settings.policies == ("model", "nano", "model-none", "model-depth")
+    monkeypatch.setattr(player, "_settings", settings)
+    monkeypatch.setattr(player, "_models", {"model": own, "nano": further})
+    monkeypatch.setattr(World, "render", lambda _: (np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint16)))
+    assert [r.policy for r in player.score("val", cases[0].number)] == list(settings.policies)
+    assert {o.depth_m is None for o in further.seen} == {False}
+    assert {(o.depth_m is None, o.intrinsics is None) for o in own.seen} == {
+        (False, False),
+        (True, True),
+        (False, True),
+    }
 
 
 @pytest.mark.parametrize("change", LEVELS)
@@ -402,3 +437,337 @@ def test_many_processes_play_what_one_does():
             np.testing.assert_array_equal(a.views, b.views)
             a, b = replace(a, views=None), replace(b, views=None)
         assert a == b
+
+
+# -- the journal ---------------------------------------------------------------------------------
+
+
+def same(a: Row, b: Row) -> bool:
+    """Whether two rows are, exactly; arrays make dataclasses incomparable."""
+    if isinstance(a, Result) and isinstance(b, Result):
+        if a.views.dtype != b.views.dtype or not np.array_equal(a.views, b.views, equal_nan=True):
+            return False
+        a, b = replace(a, views=None), replace(b, views=None)
+    return type(a) is type(b) and a == b
+
+
+class Actor:
+    """In place of a `Player`: makes rows up from the task alone. played: every task, in order. lost: those that cannot
+    be made. ends: what is raised instead of the task after so many."""
+
+    played: list[Task]
+    lost: frozenset[Task]
+    ends: tuple[int, BaseException] | None
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def close(self) -> None:
+        pass
+
+    def do(self, task: Task) -> list[Row]:
+        if self.ends is not None and len(self.played) == self.ends[0]:
+            raise self.ends[1]
+        self.played.append(task)
+        if task in self.lost:
+            return [Unplayable(task, f"{task.split} {task.number}: no room has it")]
+        wins = (task.number * 7919) % 3 > 0
+        rows = [result(p, task.split, task.number, p == "oracle" or wins) for p in self._settings.policies]
+        if task.what == "swap":
+            return [Swapped(r.policy, Pair(r.case, r.case), (r.success, wins), (wins, True)) for r in rows]
+        if task.what == "empty":
+            return [Untold(r.policy, r.case, r.success, task.number / 7) for r in rows]
+        if task.what == "perturb":
+            levels = [("nothing", 0.0), *((c, x) for c, of in LEVELS.items() for x in of)]
+            return [Perturbed(r.policy, r.case, c, x, k, wins) for r in rows for c, x in levels for k in KNOWLEDGE]
+        return list(rows)
+
+
+@pytest.fixture
+def actor(monkeypatch) -> type[Actor]:
+    for name, value in (("played", []), ("lost", frozenset()), ("ends", None)):
+        monkeypatch.setattr(Actor, name, value, raising=False)
+    monkeypatch.setattr(perception_play, "Player", Actor)
+    return Actor
+
+
+def bench(*words: object, splits: tuple[str, ...] = ("val",), policies: tuple[str, ...] = ("still", "oracle")) -> int:
+    fixed = ["--splits", *splits, "--policies", *policies, "--workers", "1"]
+    return main(["bench", "perception", *fixed, *map(str, words)])
+
+
+@hypothesis(max_examples=30)  # each writes to the disk and waits for it
+@given(
+    st.lists(
+        st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_infinity=False), st.just(np.nan)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(),
+)
+def test_rows_are_read_as_they_were_written(tmp_path_factory, views, number, text):
+    one = replace(result("a", "val", 1, True), views=np.array(views), angle_deg=number, first_s=None)
+    case = replace(one.case, text=text, head=(number, -0.0), goals=(Goal(item=1), Goal(direction="left"), Goal()))
+    rows = {
+        Task("score", "val", 1): [replace(one, case=case), replace(one, policy="b", reached_s=None)],
+        Task("swap", "val", 1): [Swapped("a", Pair(case, one.case), (True, False), (np.bool_(True), False))],
+        Task("empty", "val", 1): [Untold("a", case, False, number)],
+        Task("perturb", "val", 1): [Perturbed("a", case, "focal length", 1.25, "none", True)],
+        Task("score", "test2", 203): [Unplayable(Task("score", "test2", 203), text)],
+        Task("score", "test2", 204): [],
+    }
+    path, settings = tmp_path_factory.mktemp("journal") / "deep" / "j.jsonl", Settings({}, ("still",))
+    with Journal(path, settings) as journal:
+        for task, of in rows.items():
+            journal.add(task, of)
+    with Journal(path, settings) as journal:
+        assert list(journal.rows) == list(rows)
+        for task, of in rows.items():
+            assert all(map(same, of, journal.rows[task])) and len(of) == len(journal.rows[task])
+    for line in path.read_text().splitlines():
+        json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a worker was killed"), OSError("disk full")])
+def test_an_interrupted_run_goes_on_and_says_what_one_in_one_go_does(actor, tmp_path, capsys, error):
+    journal, whole, again = (tmp_path / name for name in ("j.jsonl", "whole.json", "again.json"))
+    every = ["--cases", 30, "--swap", "--perturb"]
+    assert bench(*every, "--json", whole, splits=("val", "test2")) == 0
+    said = capsys.readouterr().out
+    todo = list(actor.played)
+
+    actor.played.clear()
+    actor.ends = (70, error)
+    code = bench(*every, "--json", again, "--journal", journal, splits=("val", "test2"))
+    assert code == {KeyboardInterrupt: 130, RuntimeError: 1, OSError: 2}[type(error)]
+    assert f"70 of {len(todo)} cases are kept in {journal}; to go on: sapave bench" in capsys.readouterr().err
+    assert not again.exists()
+
+    actor.ends = None
+    assert bench(*every, "--json", again, "--journal", journal, splits=("val", "test2")) == 0
+    assert actor.played == todo
+    assert again.read_bytes() == whole.read_bytes()
+    first, _, rest = capsys.readouterr().out.partition("\n")
+    assert first.startswith(f"70 of {len(todo)} cases are in {journal}") and rest == said
+
+
+def test_without_a_journal_nothing_is_kept_and_ctrl_c_says_so(actor, capsys):
+    actor.ends = (3, KeyboardInterrupt())
+    assert bench("--quick") == 130
+    assert "nothing is kept; --journal FILE" in capsys.readouterr().err
+
+
+def test_only_what_is_missing_is_played(actor, tmp_path):
+    words = ["--journal", tmp_path / "j.jsonl"]
+    assert bench("--cases", 27, *words) == 0
+    assert len(actor.played) == 27
+    assert bench("--cases", 30, "--swap", *words, splits=("val", "test1")) == 0
+    assert bench("--cases", 30, "--swap", "--perturb", *words, splits=("val", "test1")) == 0
+    assert Counter(actor.played).most_common(1)[0][1] == 1
+    assert set(actor.played) == set(perception.tasks(("val", "test1"), 30, True, True))
+    assert bench("--cases", 27, *words) == 0  # fewer than there are
+    assert len(actor.played) == len(set(actor.played))
+
+
+def test_what_is_done_is_kept_while_an_earlier_case_is_still_searched_for(actor, monkeypatch):
+    todo = [Task("score", "val", i) for i in range(4)]
+    monkeypatch.setattr(perception_play, "_shared", lambda s, ts, _: ((t, actor(s).do(t)) for t in reversed(ts)))
+    kept: list[Task] = []
+    rows = play(Settings({}, ("still",)), todo, 2, False, {}, lambda task, _: kept.append(task))
+    assert kept == todo[::-1]
+    assert [r.case.number for r in rows] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "then", "now"),
+    [
+        (lambda s: replace(s, baselines=("still", "oracle")), "baselines", '["still"]', '["still", "oracle"]'),
+        (lambda s: replace(s, chunking="rtc"), "chunking", '"plain"', '"rtc"'),
+        (lambda s: replace(s, timing=LoopTiming(inference_delay_s=0.1)), "inference_delay_s", "0.06", "0.1"),
+        (lambda s: replace(s, thresholds=True), "thresholds", "false", "true"),
+        (lambda s: replace(s, models=s.models | {"a": s.models["b"]}), "models.a", '"sha256 7', '"sha256 2'),
+        (lambda s: replace(s, models={"a": s.models["a"]}), "models.b", '"sha256 2', "absent"),
+        (lambda s: replace(s, models=dict(reversed(s.models.items()))), "the order of models", "a, b", "b, a"),
+    ],
+)
+def test_the_journal_of_another_run_is_refused_and_stays_as_it_is(tmp_path, change, field, then, now):
+    for name, text in (("a", "one"), ("b", "five")):
+        (tmp_path / name).write_text(text)
+    settings = Settings({n: tmp_path / n for n in ("a", "b")}, ("still",))
+    journal = tmp_path / "j.jsonl"
+    Journal(journal, settings).close()
+    before = journal.read_bytes()
+    with pytest.raises(ValueError, match="journal of another run") as refused:
+        Journal(journal, change(settings))
+    text = str(refused.value)
+    start = text.index(f": {field} is {then}")
+    assert f" there and {now}" in text[start:]
+    assert text.endswith("remove it, or name another with --journal") and str(journal) in text
+    assert journal.read_bytes() == before
+    (tmp_path / "c").write_text("one")
+    Journal(journal, replace(settings, models=settings.models | {"a": tmp_path / "c"})).close()  # the same, elsewhere
+
+
+@pytest.mark.parametrize("name", ["FORMAT", "__version__"])
+def test_another_version_is_another_run(monkeypatch, tmp_path, name):
+    Journal(tmp_path / "j", Settings({}, ())).close()
+    monkeypatch.setattr(perception_journal, name, "other")
+    with pytest.raises(ValueError, match='is .* there and "other" now'):
+        Journal(tmp_path / "j", Settings({}, ()))
+
+
+def filled(path: Path, tasks: int = 3) -> list[bytes]:
+    """A journal with so many tasks; its lines."""
+    with Journal(path, Settings({}, ("still",))) as journal:
+        for i in range(tasks):
+            journal.add(Task("score", "val", i), [result("still", "val", i, False)])
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def test_a_line_that_was_cut_off_is_dropped_and_written_anew(tmp_path):
+    path, settings = tmp_path / "j.jsonl", Settings({}, ("still",))
+    lines = filled(path)
+    for last in (0, 1, 3):
+        for length in {0, 1, len(lines[last]) // 2, len(lines[last]) - 1}:
+            path.write_bytes(b"".join(lines[:last]) + lines[last][:length])
+            with Journal(path, settings) as journal:
+                assert [t.number for t in journal.rows] == list(range(last - 1))
+                for i in range(max(last - 1, 0), 3):
+                    journal.add(Task("score", "val", i), [result("still", "val", i, False)])
+            assert path.read_bytes() == b"".join(lines)
+
+
+SPOILT = {
+    "no JSON": (lambda line: line[:40] + b"\n", ""),
+    "empty": (lambda _: b"\n", ""),
+    "no text": (lambda _: b"\xff\x00\n", ""),
+    "a list": (lambda _: b"[]\n", "expected an object with a task"),
+    "no rows": (lambda _: b'{"task":{"what":"score","split":"val","number":1}}\n', "expected an object with a task"),
+    "a task twice": (lambda line: line.replace(b'"number":1}', b'"number":0}', 1), "for the second time"),
+    "a number as text": (lambda line: line.replace(b'"refused":0', b'"refused":"0"'), "rows[0].refused is"),
+    "another row": (lambda line: line.replace(b'"Result"', b'"Outcome"'), "expected of Result, Swapped"),
+    "no name of a row": (lambda line: line.replace(b'"Result"', b"[]"), "expected of Result, Swapped"),
+    "a field too few": (lambda line: line.replace(b'"kind":"attribute",', b""), "rows[0].case is"),
+    "a truth as number": (lambda line: line.replace(b'"success":false', b'"success":0'), "expected bool"),
+    "a short head": (lambda line: line.replace(b'"head":[0.0,0.0]', b'"head":[0.0]'), "rows[0].case.head"),
+    "a short view": (lambda line: line.replace(b'"views":[[0.0,', b'"views":[['), "rows[0].views"),
+    "text in a view": (lambda line: line.replace(b'"views":[[0.0,', b'"views":[["0",'), "rows[0].views"),
+    "flat views": (lambda line: line[: line.index(b'"views"')] + b'"views":[1.0]}]}\n', "rows[0].views"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_any_other_line_that_is_none_is_refused_with_its_number(tmp_path, name):
+    path = tmp_path / "j.jsonl"
+    lines = filled(path)
+    spoil, said = SPOILT[name]
+    assert spoil(lines[2]) != lines[2]
+    path.write_bytes(lines[0] + lines[1] + spoil(lines[2]) + lines[3][:-9])
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"j\.jsonl, line 3: ") as refused:
+        Journal(path, Settings({}, ("still",)))
+    assert said in str(refused.value)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["{\n}\n", "results", '{"a": 1}', "[]\n", "\n"])
+def test_a_file_that_is_no_journal_is_left_alone(actor, tmp_path, capsys, content):
+    path = tmp_path / "results.json"
+    path.write_text(content)
+    assert bench("--quick", "--journal", path) == 2
+    assert f"{path}, line 1: " in capsys.readouterr().err
+    assert path.read_text() == content and not actor.played
+
+
+def test_two_runs_do_not_write_into_one_journal(tmp_path):
+    path, settings = tmp_path / "j.jsonl", Settings({}, ())
+    with Journal(path, settings), pytest.raises(ValueError, match="another run is writing to it"):
+        Journal(path, settings)
+    Journal(path, settings).close()
+
+
+# -- cases that cannot be made -------------------------------------------------------------------
+
+
+def test_a_case_that_no_room_has_is_a_row_and_any_other_error_is_raised(player, monkeypatch):
+    monkeypatch.setattr(perception_cases, "_ROOMS", 0)
+    for what in ("score", "swap", "empty", "perturb"):
+        task = Task(what, "val", 4)
+        (row,) = player.do(task)
+        assert isinstance(row, Unplayable) and row.task == task and row.why.startswith("val 4: no")
+
+    def broken(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(player.cases, "case", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        player.do(Task("score", "val", 4))
+
+
+def test_a_candidate_that_cannot_be_made_is_passed_over(player, cases, monkeypatch):
+    thing = next(c for c in cases if c.direction is None)
+
+    def case(_, number):
+        if number % 3 < 2:
+            raise NoSuchCase("rare")
+        return thing
+
+    monkeypatch.setattr(player.cases, "case", case)
+    assert player._for_any_camera("val", 5, [NOMINAL]) == thing
+
+
+def test_cases_that_could_not_be_made_count_for_nobody(actor, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(perception_pictures, "shoot", lambda *_: [])
+    actor.lost = frozenset({Task("score", "val", 3), Task("swap", "val", 5)})
+    words = ["--cases", 200, "--swap", "--json", tmp_path / "r.json", "--page", tmp_path]
+    words += ["--journal", tmp_path / "j.jsonl"]
+    texts = []
+    for _ in range(2):  # from the journal too
+        assert bench(*words) == 0
+        texts.append((tmp_path / "r.json").read_bytes())
+        assert capsys.readouterr().out.endswith(
+            "\n2 of 280 cases could not be made:\n  score val 3: no room has it\n  swap val 5: no room has it\n"
+        )
+    assert texts[0] == texts[1] and len(actor.played) == 280
+    report = json.loads(texts[0])
+    assert report["unplayable"]["of"] == 280
+    assert [(c["what"], c["split"], c["number"]) for c in report["unplayable"]["cases"]] == [
+        ("score", "val", 3),
+        ("swap", "val", 5),
+    ]
+    for policy, cell in report["splits"]["val"]["policies"].items():
+        wins = 199 if policy == "oracle" else sum((i * 7919) % 3 > 0 for i in range(200) if i != 3)
+        assert cell["episodes"] == 199 and cell["success"] == pytest.approx(wins / 199)
+        assert sum(k["episodes"] for k in cell["by_kind"].values()) == 199
+        assert report["mean"][policy]["episodes"] == 199
+        assert report["swap"]["val"][policy]["both"]["episodes"] == 39
+        assert report["empty"]["val"][policy]["stayed"]["episodes"] == 40
+    assert sum(report["splits"]["val"]["played"]["kinds"].values()) == 199
+    assert {e["case"]["number"] for e in report["episodes"]} == set(range(200)) - {3}
+    page = (tmp_path / "index.html").read_text()
+    assert "2 of 280 cases could not be made" in page and "swap val 5: no room has it" in page
+    assert "of these could be made 199 in val" in page
+
+
+@pytest.mark.parametrize(("lost", "code"), [(0, 0), (1, 0), (2, 1), (3, 1)])
+def test_too_many_cases_that_could_not_be_made_are_a_failure(actor, lost, code):
+    actor.lost = frozenset(Task("score", "val", i) for i in range(lost))
+    assert bench("--cases", 200) == code
+
+
+def test_a_split_of_which_nothing_could_be_made_is_left_blank(actor, tmp_path, monkeypatch, recwarn):
+    monkeypatch.setattr(perception_pictures, "shoot", lambda *_: [])
+    monkeypatch.setattr(lookers, "Model", lambda path, *_: SimpleNamespace(manifest=contract))
+    contract = SimpleNamespace(vocabulary=vocabulary(), max_words=MAX_WORDS)
+    shipped = perception.share_path(perception.SHIPPED)
+    actor.lost = frozenset(t for t in perception.tasks(("test1",), 27, True, False))
+    words = ["--cases", 27, "--swap", "--page", tmp_path, "--json", tmp_path / "r.json", "--models", f"b={shipped}"]
+    assert bench(*words, splits=("val", "test1"), policies=("model", "still")) == 1
+    report = json.loads(
+        (tmp_path / "r.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} in the report")
+    )
+    assert report["splits"]["test1"]["policies"]["still"]["success"] is None
+    assert report["against"]["b"]["test1"]["difference"] is None
+    assert report["mean"]["still"]["episodes"] == 27
+    assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]

@@ -46,6 +46,7 @@ def played(models: dict[str, Path], splits=SPLITS) -> list[Result]:
 def report_of(models: dict[str, Path], splits=SPLITS, extras: bool = True) -> tuple[dict, list[Result]]:
     rows = played(models, splits)
     report = perception_report.summary(rows, splits, Settings(models, ("still", "oracle"), thresholds=True), CASES)
+    report["unplayable"] = perception_report.unplayable(rows, CASES * len(splits))
     report["unknown_words"] = {m: {s: {"requests": 3, "of": CASES, "words": []} for s in splits} for m in models}
     if extras:
         case = rows[0].case

@@ -56,12 +56,11 @@ Picture = tuple[NDArray[np.uint8], NDArray[np.uint16], Floats]
 @dataclass(frozen=True)
 class Eyes:
     """What a policy is given to see. take: the present picture. camera_in_torso: head positions (2,) [rad] to what it
-    is told of the camera's pose (4, 4). parameters: which of depth, intrinsics and pose it is told at all.
+    is told of the camera's pose (4, 4).
     """
 
     take: Callable[[], Picture]
     camera_in_torso: Callable[[Floats], Floats]
-    parameters: ObservationParameters = field(default_factory=ObservationParameters)
 
 
 @dataclass(frozen=True)
@@ -90,16 +89,18 @@ class HeadLoop:
         timing: LoopTiming,
         body: Mechanics | None = None,
         eyes: Eyes | None = None,
+        told: ObservationParameters | None = None,
     ) -> None:
         """body: where the motors are, by default the world itself. A large world costs more in every step than a robot
-        alone, which has to be in the same state at the start. eyes: by default the head camera, with all that is known
-        of it.
+        alone, which has to be in the same state at the start. eyes: by default the head camera. told: which of depth,
+        intrinsics and camera pose a policy is told, by default all.
         """
         self.world = world
         self._body = world if body is None else body
         self._timing = timing
         self._dt_s = 1.0 / graph.HEAD_LOOP_HZ
         self._eyes = eyes or Eyes(self._head_camera, kinematics.camera_in_torso)
+        self._told = told or ObservationParameters()
 
     def run(
         self,
@@ -116,7 +117,7 @@ class HeadLoop:
         """
         world, body, timing = self.world, self._body, self._timing
         controller = JointController(g1.HEAD, self._dt_s, ControllerConfig(), shared=False)
-        builder = ObservationBuilder(self._eyes.camera_in_torso, self._eyes.parameters if looker.sees else _BLIND)
+        builder = ObservationBuilder(self._eyes.camera_in_torso, self._told if looker.sees else _BLIND)
         score, further = LookScore(criterion), [LookScore(c) for c in beyond]
         asked_rad = max(c.max_angle_rad for c in (criterion, *beyond))
         first_s: float | None = None

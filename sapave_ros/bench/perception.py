@@ -2,7 +2,8 @@
 
 Rooms, requests and start poses as in `perception_cases`; the model is scored beside policies that do not see (`still`,
 `sweep`, `random`) and one that knows (`oracle`). `--swap` asks whether the words are used, `--perturb` whether depth,
-intrinsics and the camera's pose are. `--page` writes all of it as a page.
+intrinsics and the camera's pose are. `--page` writes all of it as a page. `--journal` keeps what was played, for a run
+that is interrupted.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import json
 import os
 import re
 import shlex
+import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from sapave_ros.bench import lookers, perception_page, perception_pictures, perception_plots
 from sapave_ros.bench.lockstep import LoopTiming
 from sapave_ros.bench.perception_cases import CELLS, SPLITS
-from sapave_ros.bench.perception_play import BASELINES, Result, Settings, Task, play
+from sapave_ros.bench.perception_journal import Journal
+from sapave_ros.bench.perception_play import BASELINES, PARTS, Result, Row, Settings, Task, play
 from sapave_ros.bench.perception_report import (
     changed,
     episode,
@@ -27,9 +32,11 @@ from sapave_ros.bench.perception_report import (
     print_scores,
     print_swap,
     print_unknown,
+    print_unplayable,
     some,
     summary,
     unknown,
+    unplayable,
 )
 from sapave_ros.cli import json_argument
 from sapave_ros.learning.language import MAX_WORDS, vocabulary
@@ -40,6 +47,9 @@ from sapave_ros.share import share_path
 MODEL = "model"
 CASES, QUICK = 540, len(CELLS)
 """Cases of a split: each cell twenty times, or once."""
+
+TOLERATED = 0.01
+"""From this share of all tasks on, those whose cases could not be made are too many to trust the figures."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--perturb", action="store_true", help="also: cameras mounted otherwise, with and without geometry"
     )
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=PARTS,
+        default=[],
+        help="also: the first model told of depth, intrinsics and pose (kt) only this",
+    )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="also draw; episodes then go on for the thresholds")
     parser.add_argument(
         "--page", type=Path, metavar="DIR", help="also write all of it as a page, with plots and pictures"
@@ -66,12 +83,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unknown-words", action="store_true", help="score models that were not trained with these words"
     )
+    parser.add_argument(
+        "--journal",
+        type=Path,
+        metavar="FILE",
+        help="keep what is played as it comes; what is there already, of the same models and settings, is not played "
+        "again",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     json_argument(parser)
+    parser.epilog = (
+        f"Exit code 0: measured; 1: {TOLERATED:.0%} of the cases or more could not be made, or a process was killed; "
+        "2: wrong usage or set-up; 130: Ctrl-C."
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plays and prints. Exit code 0: it measures, it does not judge."""
+    """Plays and prints. Exit code 0: it measures, it does not judge; 1 where too many cases could not be made."""
     cases = args.cases if args.cases is not None else QUICK if args.quick else CASES
     if cases < len(CELLS):
         raise ValueError(f"--cases {cases}; expected at least {len(CELLS)}: each kind of request in each visibility")
@@ -82,15 +110,51 @@ def run(args: argparse.Namespace) -> int:
     tokenizers = {name: fit(name, path, args.unknown_words) for name, path in models.items()}
     baselines = tuple(p for p in BASELINES if p in args.policies)
     timing = LoopTiming(inference_delay_s=args.delay)
-    folders = list(dict.fromkeys(f for f in (args.plots, args.page) if f))
-    for folder in folders:
+    for folder in folders(args):
         folder.mkdir(parents=True, exist_ok=True)  # fails before hours are spent
-    settings = Settings(models, baselines, args.chunking, timing, thresholds=bool(folders))
-    rows = play(settings, tasks(splits, cases, args.swap, args.perturb), min(args.workers, cases))
+    parts = tuple(p for p in PARTS if p in args.parts)
+    settings = Settings(models, baselines, args.chunking, timing, bool(folders(args)), parts)
+    if taken := sorted(set(settings.told) & set(models)):
+        raise ValueError(f"--models {taken[0]}: the first model told in part is called so; expected another name")
+    todo = tasks(splits, cases, args.swap, args.perturb)
+    with Journal(args.journal, settings) if args.journal else nullcontext() as journal:
+        try:
+            rows = played(settings, todo, args.workers, journal)
+            results = [r for r in rows if isinstance(r, Result)]
+            report = summary(results, splits, settings, cases)
+            report["unplayable"] = unplayable(rows, len(todo))
+            report["unknown_words"] = unknown(results, tokenizers, splits)
+            tell(args, report, rows, settings, splits)
+        except BaseException as error:
+            if journal:
+                print(kept(journal, todo, command(args)), file=sys.stderr)
+            elif isinstance(error, KeyboardInterrupt):
+                print("nothing is kept; --journal FILE keeps what was played", file=sys.stderr)
+            raise
+    return int(len(report["unplayable"]["cases"]) >= TOLERATED * len(todo))
 
+
+def played(settings: Settings, todo: Sequence[Task], workers: int, journal: Journal | None) -> list[Row]:
+    """What came of all tasks, in their order; those that are in the journal from there. Raises as `play`."""
+    if journal is None:
+        return play(settings, todo, workers)
+    there = sum(task in journal.rows for task in todo)
+    if there:
+        print(f"{there} of {len(todo)} cases are in {journal.path}, as they were played then")
+    return play(settings, todo, workers, True, journal.rows, journal.add)
+
+
+def kept(journal: Journal, todo: Sequence[Task], again: str) -> str:
+    """What is not lost of a run that ends early, and the command by which to go on."""
+    there = sum(task in journal.rows for task in todo)
+    return f"{there} of {len(todo)} cases are kept in {journal.path}; to go on: {again}"
+
+
+def tell(
+    args: argparse.Namespace, report: dict[str, Any], rows: Sequence[Row], settings: Settings, splits: Sequence[str]
+) -> None:
+    """Prints, draws and writes what was played, and adds to the report what not every run has."""
     results = [r for r in rows if isinstance(r, Result)]
-    report = summary(results, splits, settings, cases)
-    report["unknown_words"] = unknown(results, tokenizers, splits)
     print_scores(report, splits)
     print_unknown(report["unknown_words"])
     if args.swap:
@@ -101,7 +165,7 @@ def run(args: argparse.Namespace) -> int:
         print_perturb(report["perturb"])
     shown = shown_policies(settings)
     plots: dict[str, str] = {}
-    for folder in folders:
+    for folder in folders(args):
         plots, report["sensitivity"] = perception_plots.draw(folder, rows, splits, settings, shown)
         print(f"plots in {folder}")
     report["episodes"] = [episode(r) for r in results]
@@ -111,7 +175,12 @@ def run(args: argparse.Namespace) -> int:
         chosen = perception_pictures.choose(results, splits, shown[0])
         shots = perception_pictures.shoot(settings, chosen)
         print(f"page: {perception_page.write(args.page, report, command(args), shots, plots)}")
-    return 0
+    print_unplayable(report["unplayable"])
+
+
+def folders(args: argparse.Namespace) -> list[Path]:
+    """Where plots go."""
+    return list(dict.fromkeys(f for f in (args.plots, args.page) if f))
 
 
 def tasks(splits: Sequence[str], cases: int, swap: bool, perturb: bool) -> list[Task]:

@@ -57,6 +57,10 @@ _PICKY = 30
 """Rooms after which any visibility will do."""
 
 
+class NoSuchCase(RuntimeError):
+    """The rooms that are looked into for a case have none: nobody's failure, and no reason to end a long run."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One episode to play. head: at the start (yaw, pitch) [rad]. goals: what it is right to look at and can be seen,
@@ -146,7 +150,7 @@ class CaseMaker:
         )
 
     def case(self, split: str, number: int) -> Case:
-        """The case of that number. Raises ValueError on an unknown split or a number out of range, RuntimeError where
+        """The case of that number. Raises ValueError on an unknown split or a number out of range, NoSuchCase where
         no room has what it needs."""
         kind, visibility = CELLS[number % len(CELLS)]
         for attempt, (room, found) in enumerate(self._rooms(split, number, _ROOMS, kind)):
@@ -154,7 +158,7 @@ class CaseMaker:
             if wanted:
                 random = np.random.default_rng([room.scene.seed, 0xCA5E])
                 return wanted[random.integers(len(wanted))]
-        raise RuntimeError(f"{split} {number}: no request by {kind} that can be played in {_ROOMS} rooms")
+        raise NoSuchCase(f"{split} {number}: no request by {kind} that can be played in {_ROOMS} rooms")
 
     def pair(self, split: str, number: int) -> Pair:
         """Two requests for things far apart, from one start pose. Raises as `case`; its rooms are others."""
@@ -165,7 +169,7 @@ class CaseMaker:
                 for b in order[i + 1 :]:
                     if a.head == b.head and self._apart(room, a, b):
                         return Pair(a, b)
-        raise RuntimeError(f"{split} {number}: no two targets far apart in {_ROOMS} rooms")
+        raise NoSuchCase(f"{split} {number}: no two targets far apart in {_ROOMS} rooms")
 
     # -- inside ----------------------------------------------------------------------------------
 

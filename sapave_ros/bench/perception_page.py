@@ -88,6 +88,7 @@ def html(report: Mapping[str, Any], command: str, shots: Sequence[Shot], plots: 
         "Semantic active perception, closed loop",
         _STYLE,
         *made(report, command),
+        *missing(report),
         *scores(report),
         *groups(report),
         *exchanges(report),
@@ -106,7 +107,7 @@ def made(report: Mapping[str, Any], command: str) -> list[Element]:
     facts: list[Fact] = [
         ("command", el("code", command)),
         ("sapave_ros", __version__),
-        ("cases", f"{report['cases']:,} of each split, the same for every policy"),
+        ("cases", played(report)),
     ]
     facts += [(name, f"{SPLITS[name].meaning}") for name in splits]
     facts += [
@@ -140,6 +141,28 @@ def made(report: Mapping[str, Any], command: str) -> list[Element]:
             what = el("strong", f"{name} was not trained with all words")
             parts.append(el("p", what, f": {counts} have some that it never saw."))
     return parts
+
+
+def played(report: Mapping[str, Any]) -> str:
+    """How many cases were scored: those of each split that could be made."""
+    asked = report["cases"]
+    counts = {name: sum(of["played"]["kinds"].values()) for name, of in report["splits"].items()}
+    text = f"{asked:,} of each split, the same for every policy"
+    fewer = [f"{count:,} in {name}" for name, count in counts.items() if count < asked]
+    return f"{text}; of these could be made {', '.join(fewer)}" if fewer else text
+
+
+def missing(report: Mapping[str, Any]) -> list[Element]:
+    """What could not be made, where there is any, and why."""
+    found = report["unplayable"]
+    if not found["cases"]:
+        return []
+    text = f"{len(found['cases'])} of {found['of']:,} cases could not be made"
+    reasons = [el("li", f"{case['what']} {case['why']}") for case in found["cases"]]
+    return [
+        el("p", el("strong", text), ": no policy played them, and no figure counts them."),
+        el("ul", *reasons),
+    ]
 
 
 def trained(path: Path) -> tuple[list[Fact], list[Fact]]:
@@ -334,6 +357,8 @@ def share(cell: Mapping[str, Any] | None, counted: bool = False) -> Element:
 
 def points(d: Mapping[str, Any]) -> str:
     """A difference of shares with its interval, in points."""
+    if d["difference"] is None:
+        return "–"
     low, high = (100 * x for x in d["difference_95"])
     return f"{100 * d['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
 

@@ -11,8 +11,8 @@ import math
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from sapave_ros import g1
 from sapave_ros.bench import lookers
 from sapave_ros.bench.criteria import LookCriterion
 from sapave_ros.bench.lockstep import Episode, Eyes, HeadLoop, Looker, LoopTiming, Picture
-from sapave_ros.bench.perception_cases import Case, CaseMaker, Pair
+from sapave_ros.bench.perception_cases import Case, CaseMaker, NoSuchCase, Pair
 from sapave_ros.core.observation import ObservationParameters
 from sapave_ros.learning.pairs.camera import NOMINAL, PICTURE_SIZE, Device
 from sapave_ros.orphans import die_with_pool
@@ -62,8 +62,12 @@ LEVELS: dict[str, dict[float, Device]] = {
 KNOWLEDGE = {
     "full": ObservationParameters(),
     "none": ObservationParameters(use_depth=False, use_intrinsics=False, use_extrinsics=False),
+    "depth": ObservationParameters(use_intrinsics=False, use_extrinsics=False),
+    "kt": ObservationParameters(use_depth=False),
 }
 """What the model is told of depth, intrinsics and the camera's pose, all of them as they truly are."""
+
+PARTS = tuple(name for name in KNOWLEDGE if name != "full")
 
 _CANDIDATES = 12  # cases among which is one that any camera can play
 
@@ -71,7 +75,8 @@ _CANDIDATES = 12  # cases among which is one that any camera can play
 @dataclass(frozen=True)
 class Settings:
     """What every process needs. models: name to ONNX file. baselines: of `BASELINES`. thresholds: whether episodes go
-    on until they are decided by every threshold of the plots.
+    on until they are decided by every threshold of the plots. parts: of `PARTS`; the first of the models is also scored
+    when it is told no more than that.
     """
 
     models: dict[str, Path]
@@ -79,10 +84,16 @@ class Settings:
     chunking: str = "plain"
     timing: LoopTiming = field(default_factory=LoopTiming)
     thresholds: bool = False
+    parts: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> dict[str, tuple[str, str]]:
+        """Policies that are told in part: name to model and part."""
+        return {f"{model}-{part}": (model, part) for model in list(self.models)[:1] for part in self.parts}
 
     @property
     def policies(self) -> tuple[str, ...]:
-        return (*self.models, *self.baselines)
+        return (*self.models, *self.told, *self.baselines)
 
     @property
     def beyond(self) -> tuple[LookCriterion, ...]:
@@ -152,7 +163,15 @@ class Task:
     number: int
 
 
-Row = Result | Swapped | Untold | Perturbed
+@dataclass(frozen=True)
+class Unplayable:
+    """A task whose case could not be made: no policy played it, and it counts for none and against none."""
+
+    task: Task
+    why: str
+
+
+Row = Result | Swapped | Untold | Perturbed | Unplayable
 
 
 class Player:
@@ -171,17 +190,21 @@ class Player:
         self._body.close()
 
     def do(self, task: Task) -> list[Row]:
-        """Raises as `CaseMaker.case`."""
+        """What came of it, or that its case could not be made. Raises ValueError as `CaseMaker.case`."""
         make = {"score": self.score, "swap": self.swap, "empty": self.empty, "perturb": self.perturb}[task.what]
-        return list(make(task.split, task.number))
+        try:
+            return list(make(task.split, task.number))
+        except NoSuchCase as error:
+            return [Unplayable(task, str(error))]
 
     def score(self, split: str, number: int) -> Iterator[Row]:
         """A case, played by every policy."""
         case = self.cases.case(split, number)
         target = self._load(case)
         world = self.cases.judge(split).world
-        for policy, looker in (self._models | self._baselines).items():
-            e = self._run(world, looker, case.text, target, LookCriterion(), beyond=self._settings.beyond)
+        for policy in self._settings.policies:
+            looker, told = self._policy(policy)
+            e = self._run(world, looker, case.text, target, LookCriterion(), None, told, self._settings.beyond)
             views = e.trace[:, [0, 3, 4]]
             angle_deg = math.degrees(e.angle_rad)
             yield Result(policy, case, e.success, e.first_s, e.reached_s, angle_deg, e.refused, views)
@@ -228,31 +251,41 @@ class Player:
             world.reset()
             judge.mount(device)
             target = self.cases.target(case, room)
-            for knowledge, parameters in KNOWLEDGE.items():
-                eyes = Eyes(take, judge.camera_in_torso, parameters)
+            for knowledge in ("full", "none"):
+                parameters = KNOWLEDGE[knowledge]
+                eyes = Eyes(take, judge.camera_in_torso)
                 reference = self._reference("oracle") if knowledge == "full" else {}
                 for policy, looker in (self._models | reference).items():
-                    success = self._run(world, looker, case.text, target, LookCriterion(), eyes).success
+                    success = self._run(world, looker, case.text, target, LookCriterion(), eyes, parameters).success
                     yield Perturbed(policy, case, change, level, knowledge, success)
 
     def again(self, result: Result, watch: Callable[[Looker], Looker]) -> tuple[Episode, Target]:
         """A scored case once more, by its policy as `watch` has it; ends as soon as it is decided."""
         target = self._load(result.case)
-        looker = watch((self._models | self._baselines)[result.policy])
+        looker, told = self._policy(result.policy)
         world = self.cases.judge(result.case.split).world
-        return self._run(world, looker, result.case.text, target, LookCriterion()), target
+        return self._run(world, watch(looker), result.case.text, target, LookCriterion(), None, told), target
 
     # -- inside ----------------------------------------------------------------------------------
 
+    def _policy(self, name: str) -> tuple[Looker, ObservationParameters]:
+        model, part = self._settings.told.get(name, (name, "full"))
+        return (self._models | self._baselines)[model], KNOWLEDGE[part]
+
     def _for_any_camera(self, split: str, number: int, devices: Sequence[Device]) -> Case:
         for candidate in range(number * _CANDIDATES, (number + 1) * _CANDIDATES):
-            case = self.cases.case(split, candidate)
+            try:
+                case = self.cases.case(split, candidate)
+            except NoSuchCase:
+                continue
             if case.direction is not None:
                 continue
             room = self.cases.load(case)
             if all(self._fits(case, room, device) for device in devices):
                 return case
-        raise RuntimeError(f"{split}: none of {_CANDIDATES} cases from {number * _CANDIDATES} on suits every camera")
+        raise NoSuchCase(
+            f"{split} {number}: none of {_CANDIDATES} cases from {number * _CANDIDATES} on suits every camera"
+        )
 
     def _fits(self, case: Case, room: Room, device: Device) -> bool:
         self.cases.judge(case.split).mount(device)
@@ -281,11 +314,12 @@ class Player:
         target: Target,
         criterion: LookCriterion,
         eyes: Eyes | None = None,
+        told: ObservationParameters | None = None,
         beyond: Sequence[LookCriterion] = (),
     ) -> Episode:
         world.reset()
         self._body.reset()
-        loop = HeadLoop(world, self.cases.kinematics, self._settings.timing, self._body, eyes)
+        loop = HeadLoop(world, self.cases.kinematics, self._settings.timing, self._body, eyes, told)
         return loop.run(looker, text, target, criterion, beyond=beyond)
 
 
@@ -308,35 +342,60 @@ def _do(task: Task) -> list[Row]:
     return _player.do(task)
 
 
-def play(settings: Settings, tasks: Sequence[Task], workers: int, bar: bool = True) -> list[Row]:
-    """Everything of all tasks, in their order. Raises as `Player.do`, RuntimeError where a process was killed."""
+def play(
+    settings: Settings,
+    tasks: Sequence[Task],
+    workers: int,
+    bar: bool = True,
+    known: Mapping[Task, list[Row]] | None = None,
+    keep: Callable[[Task, list[Row]], None] | None = None,
+) -> list[Row]:
+    """Everything of all tasks, in their order. Raises as `Player.do`, RuntimeError where a process was killed.
+
+    known: what came of tasks before, which are not played again. keep: is told of every task that is, as it ends.
+    """
     os.environ.update(_ENVIRONMENT)
-    rows: list[Row] = []
-    work = _alone(settings, tasks) if workers == 1 else _shared(settings, tasks, workers)
+    of = {task: known[task] for task in tasks if task in known} if known else {}
+    missing = [task for task in tasks if task not in of]
+    workers = min(workers, len(missing))
+    work = _shared(settings, missing, workers) if workers > 1 else _alone(settings, missing)
     with (
         contextlib.closing(work),
-        tqdm(total=len(tasks), unit="case", smoothing=0.05, dynamic_ncols=True, disable=not bar) as progress,
+        tqdm(
+            total=len(tasks), initial=len(of), unit="case", smoothing=0.05, dynamic_ncols=True, disable=not bar
+        ) as progress,
     ):
-        for done in work:
-            rows += done
+        for task, rows in work:
+            if keep is not None:
+                keep(task, rows)
+            of[task] = rows
             progress.update()
-    return rows
+    return [row for task in tasks for row in of[task]]
 
 
-def _alone(settings: Settings, tasks: Sequence[Task]) -> Generator[list[Row], None, None]:
+Done = tuple[Task, list[Row]]
+
+
+def _alone(settings: Settings, tasks: Sequence[Task]) -> Generator[Done, None, None]:
+    if not tasks:
+        return
     player = Player(settings)
     try:
-        yield from map(player.do, tasks)
+        for task in tasks:
+            yield task, player.do(task)
     finally:
         player.close()
 
 
-def _shared(settings: Settings, tasks: Sequence[Task], workers: int) -> Generator[list[Row], None, None]:
+def _shared(settings: Settings, tasks: Sequence[Task], workers: int) -> Generator[Done, None, None]:
+    """As they end: what is done is not to wait for a case that is searched for in hundreds of rooms."""
     # spawn: a graphics context does not survive a fork.
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(workers, context, _begin, (settings,))
     try:
-        yield from executor.map(_do, tasks)
+        of = {executor.submit(_do, task): task for task in tasks}
+        for future in as_completed(of):
+            yield of.pop(future), future.result()
     except BrokenProcessPool as error:
         raise RuntimeError("a worker was killed (out of memory?); try again with fewer --workers") from error
     except BaseException:

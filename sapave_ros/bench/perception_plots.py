@@ -84,6 +84,8 @@ def thresholds(path: Path, results: Sequence[Result], splits: Sequence[str], pol
     for split in splits:
         for policy, style in zip(policies, _STYLES):
             own = [r for r in results if r.policy == policy and r.case.split == split]
+            if not own:
+                continue
             angle = sensitivity(own, [replace(nominal, max_angle_rad=a) for a in ANGLES_RAD])
             fraction = sensitivity(own, [replace(nominal, min_visible_fraction=f) for f in FRACTIONS])
             rows.setdefault(split, {})[policy] = {"by_angle": angle.tolist(), "by_fraction": fraction.tolist()}

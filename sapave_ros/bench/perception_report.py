@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sapave_ros.bench.criteria import LookCriterion
-from sapave_ros.bench.perception_play import Perturbed, Result, Row, Settings, Swapped, Untold
+from sapave_ros.bench.perception_play import Perturbed, Result, Row, Settings, Swapped, Unplayable, Untold
 from sapave_ros.bench.perception_score import PAPER, by, difference, figures, over_splits, perturbed, swapped, untold
 from sapave_ros.learning.language import KINDS_OF_INSTRUCTION
 from sapave_ros.learning.pairs.labels import Visibility
@@ -49,7 +49,7 @@ def summary(results: Sequence[Result], splits: Sequence[str], settings: Settings
     first = next(iter(settings.models), None)
     report["against"] = {
         model: {split: difference([r for r in results if r.case.split == split], model, first) for split in splits}
-        for model in settings.models
+        for model in (*settings.models, *settings.told)
         if first is not None and model != first
     }
     return report
@@ -90,6 +90,11 @@ def changed(rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
     """Changed cameras, by policy."""
     own = [r for r in rows if isinstance(r, Perturbed)]
     return {p: perturbed([r for r in own if r.policy == p]) for p in _policies(own)}
+
+
+def unplayable(rows: Sequence[Row], tasks: int) -> dict[str, Any]:
+    """Of that many tasks those whose cases could not be made, with why; no other figure counts them."""
+    return {"of": tasks, "cases": [{**vars(r.task), "why": r.why} for r in rows if isinstance(r, Unplayable)]}
 
 
 def _policies(rows: Sequence[Swapped] | Sequence[Untold] | Sequence[Perturbed]) -> list[str]:
@@ -138,6 +143,8 @@ def print_scores(report: dict[str, Any], splits: Sequence[str]) -> None:
 
 
 def _points(d: dict[str, Any]) -> str:
+    if d["difference"] is None:
+        return "–"
     low, high = d["difference_95"]
     return f"{100 * d['difference']:+.1f} ({100 * low:+.1f} .. {100 * high:+.1f})"
 
@@ -168,8 +175,12 @@ def print_swap(report: dict[str, Any]) -> None:
         for policy, e in policies.items():
             print(
                 f"no instruction, {split}, {policy}: stays {_percent(e['stayed'])}, "
-                f"farthest {e['farthest_deg']['p50']:.1f}° in the median"
+                f"farthest {_far(e['farthest_deg'])} in the median"
             )
+
+
+def _far(farthest: dict[str, float] | None) -> str:
+    return "–" if farthest is None else f"{farthest['p50']:.1f}°"
 
 
 def print_perturb(of: dict[str, list[dict[str, Any]]]) -> None:
@@ -181,6 +192,14 @@ def print_perturb(of: dict[str, list[dict[str, Any]]]) -> None:
             own = {c["knowledge"]: c for c in cells if (c["change"], c["level"]) == (change, level)}
             title = "as drawn" if change == "nothing" else f"{change} {level:g}"
             print(f"  {title:22} " + " ".join(f"{_percent(own.get(t)):>24}" for t in told))
+
+
+def print_unplayable(found: dict[str, Any]) -> None:
+    """How many cases could not be made, and why each; nothing where all could."""
+    if found["cases"]:
+        print(f"\n{len(found['cases'])} of {found['of']} cases could not be made:")
+    for case in found["cases"]:
+        print(f"  {case['what']} {case['why']}")
 
 
 def some(words: Sequence[str]) -> str:

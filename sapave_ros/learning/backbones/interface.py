@@ -14,9 +14,10 @@ class Backbone(nn.Module):
     """Interface: picture and instruction to what is where.
 
     forward(rgb (P, H, W, 3) uint8, words (B, L) int64, picture) returns tokens (B, T + n, width), the patches row by
-    row, one for the whole scene and n >= 0 of the instruction, and evidence (B, h, w): the log-odds of each patch showing the named thing against the
-    thing not being in view. picture (B,) int64: which picture each instruction is about; None where P = B and each has
-    its own. Instructions that share a picture cost it once, in backbones that look before they read.
+    row, one for the whole scene and n >= 0 of the instruction, and evidence (B, h, w): the log-odds of each patch
+    showing the named thing against the thing not being in view. picture (B,) int64: which picture each instruction is
+    about; None where P = B and each has its own. Instructions that share a picture cost it once, in backbones that look
+    before they read.
     """
 
     width: int
