@@ -34,6 +34,7 @@ from sapave_ros.learning.training.batches import Prefetch, light  # noqa: E402
 from sapave_ros.learning.training.objectives import Ground  # noqa: E402
 from sapave_ros.learning.training.run import Run  # noqa: E402
 from sapave_ros.policy.onnx_policy import OnnxPolicy  # noqa: E402
+from sapave_ros.policy.tokenizer import Tokenizer  # noqa: E402
 
 PAIRS = 48
 
@@ -344,8 +345,8 @@ def test_two_processes_train_one_model(folder, tmp_path):
 
 def test_batches_depend_on_the_step_alone(folder):
     given = train.lessons([folder], CONFIGS["debug"].image_size)
-    one, _ = given.batches(20, 8, 3)
-    two, _ = given.batches(20, 8, 3)
+    one, _ = given.batches("look", 20, 8, 3)
+    two, _ = given.batches("look", 20, 8, 3)
     with Prefetch(one, 5, lambda step: 2 * step + 1) as ahead:
         taken = [ahead.take() for _ in range(3)]
     for batch, step in zip(taken, (11, 13, 15), strict=True):
@@ -431,7 +432,7 @@ def test_export_carries_its_training(trained, exported, folder):
 def test_pairs_that_share_a_picture_are_seen_as_if_each_had_its_own(folder):
     """Looked at once or twice, the losses and the gradients are the same."""
     given = train.lessons([folder], CONFIGS["debug"].image_size)
-    source, _ = given.batches(20, 8, 0)
+    source, _ = given.batches("look", 20, 8, 0)
     shared = source(3)
     assert len(shared["rgb"]) == 8 // train.PER_PICTURE
     del shared["captions"]  # compared across the batch, so there four alike are not one
@@ -448,11 +449,38 @@ def test_pairs_that_share_a_picture_are_seen_as_if_each_had_its_own(folder):
     torch.testing.assert_close(results[0][1], results[1][1], atol=1e-5, rtol=1e-4)
 
 
+def test_in_a_mirror_left_is_right_in_all_that_is_learned_from(folder):
+    source, _ = train.lessons([folder], CONFIGS["debug"].image_size).batches("ground", 20, 32, 0)
+    source.nothing, both = 0.0, []
+    for source.mirrored in (1e-9, 1.0):
+        both.append(source(2))
+    plain, mirrored = both
+    for name, axis in (("rgb", 2), ("item_coverage", 3), ("depth_m", 2), ("coverage", 2)):
+        assert torch.equal(mirrored[name], plain[name].flip(axis)), name
+    tokenizer = Tokenizer(language.vocabulary(), 20)
+    left, right = (int(tokenizer.encode(word)[0]) for word in ("left", "right"))
+    assert (plain["words"] == left).any() and (plain["words"] == right).any()
+    for name in ("words", "captions"):
+        assert torch.equal(mirrored[name] == left, plain[name] == right), name
+        rest = (plain[name] != left) & (plain[name] != right)
+        assert torch.equal(mirrored[name][rest], plain[name][rest]), name
+    assert torch.equal(mirrored["chunk"] * torch.tensor([-1.0, 1.0]), plain["chunk"])
+    # A point on the other side of the robot is at the other side of the picture.
+    there = torch.tensor([1.0, 0.3, 0.1, 1.0])
+    seen = [
+        b["intrinsics"] @ (torch.linalg.inv(b["camera_in_torso"]) @ point)[:, :3, None]
+        for b, point in ((plain, there), (mirrored, there * torch.tensor([1.0, -1.0, 1.0, 1.0])))
+    ]
+    (u, v), (u_mirrored, v_mirrored) = ((s[:, :2, 0] / s[:, 2:, 0]).T for s in seen)
+    torch.testing.assert_close(u + u_mirrored, torch.full_like(u, PICTURE_SIZE[1] - 1.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(v_mirrored, v, atol=1e-3, rtol=0)
+
+
 def test_now_and_then_nothing_is_asked_and_then_nothing_is_right(folder):
     given = train.lessons([folder], CONFIGS["debug"].image_size)
     assert given.vocabulary == language.vocabulary()
     assert given.about["pairs"] == given.about["test_pairs"] == PAIRS
-    learn, test = given.batches(20, 64, 0)
+    learn, test = given.batches("look", 20, 64, 0)
     assert not test.nothing
     learn.nothing = 0.5
     batch = learn(0)

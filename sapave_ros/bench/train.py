@@ -34,7 +34,7 @@ def measure(stage: str, model: SaPaVe, given: Lessons, batch: int, steps: int, b
     """samples_s on data as they come, in_memory_s on data in memory [samples/s], ratio; medians over `steps` each."""
     run: Run = start(stage, model, Path("bench") / f"{stage}.none", LEARNING_RATE[stage], 0, "cpu")
     run.objective.train()
-    source, _ = given.batches(model.config.max_words, batch, 0)
+    source, _ = given.batches(stage, model.config.max_words, batch, 0)
     schedule = Schedule(steps=1_000_000, bf16=bf16)
     kept = source(0)
     seconds: dict[str, list[float]] = {"memory": [], "made": []}

@@ -143,6 +143,7 @@ class SaPaVe(nn.Module):
     other_scale_rad: Tensor
     places: Tensor
     looks_at: Tensor
+    off_middle: Tensor
 
     def __init__(self, config: Config):
         super().__init__()
@@ -153,6 +154,9 @@ class SaPaVe(nn.Module):
         # The token of the whole scene is nowhere: zeros.
         self.register_buffer("places", F.pad(places(*c.grid), (0, 0, 0, 1)), persistent=False)  # (T, PLACE_WIDTH)
         self.told = nn.Linear(self.backbone.width, c.d)
+        # What weights the patches: the evidence, and how far they are off the middle; see `context`.
+        self.pointing = nn.Parameter(torch.tensor([1.0, 1.0]))
+        self.register_buffer("off_middle", _off_middle(*c.grid), persistent=False)  # (h w,)
         self.spatial = SpatialEncoder(c) if c.spatial else None
         self.register_buffer("looks_at", torch.tensor(GEOMETRY[c.geometry]).float(), persistent=False)  # (3,)
         seen = len(g1.POLICY) + 2 * len(g1.HEAD) * len(HEAD_WAVES)
@@ -186,7 +190,8 @@ class SaPaVe(nn.Module):
 
         Context (B, T + n + 2, d): the hybrid tokens; n of the instruction, without which a decoder would know a
         direction from the whole scene's token alone; one of the named thing, which is the patches weighted by the
-        evidence, so that a decoder need not learn again where to attend; and the proprioception.
+        evidence, so that a decoder need not learn again where to attend; and the proprioception. Of several things that
+        are named it is right to look at the nearest, and what lies between them is none.
         """
         tokens, evidence = self.backbone(batch["rgb"], batch["words"], batch.get("picture"))
         semantic, told = tokens.tensor_split([len(self.places)], dim=1)  # (B, T, width), (B, n, width)
@@ -194,7 +199,8 @@ class SaPaVe(nn.Module):
         if self.spatial is not None:
             geometry = (batch[name] for name in ("depth_m", "intrinsics", "camera_in_torso"))
             hybrid = hybrid + self.spatial(*geometry, batch["present"] * self.looks_at)
-        share = evidence.flatten(1).softmax(1)[:, None].to(hybrid.dtype)  # (B, 1, h w)
+        odds = self.pointing[0] * evidence.flatten(1) - self.pointing[1] * self.off_middle  # (B, h w)
+        share = odds.softmax(1)[:, None].to(hybrid.dtype)  # (B, 1, h w)
         thing = share @ hybrid[:, :-1] + hybrid[:, -1:]  # (B, 1, d)
         q = batch["joint_positions"]
         waves = torch.cat([n * q[:, : len(g1.HEAD)] for n in HEAD_WAVES], dim=1)  # (B, 2 waves)
@@ -267,6 +273,12 @@ class SaPaVe(nn.Module):
         t = torch.rand(len(target), device=target.device)
         x = noise + t[:, None, None] * (target - noise)
         return F.mse_loss(decoder(x, t, memories)[..., :joints], target[..., :joints])
+
+
+def _off_middle(h: int, w: int) -> Tensor:
+    """Distance of each patch from the picture's middle (h w,), in half widths."""
+    y, x = torch.meshgrid(torch.arange(h) - (h - 1) / 2, torch.arange(w) - (w - 1) / 2, indexing="ij")
+    return torch.hypot(x, y).flatten() / (w / 2)
 
 
 def grounding_loss(evidence: Tensor, coverage: Tensor) -> Tensor:

@@ -37,13 +37,16 @@ LEARNING_RATE = {"ground": 2e-3, "look": 1.5e-3}
 PER_PICTURE = 4
 """Pairs of a batch that share a picture: the backbone looks at it once, which is half of the time of a step."""
 
+MIRRORED = {"ground": 0.5, "look": 0.0}
+"""Share of the pictures that are seen in a mirror: for where things are they are as good as new ones."""
+
 NOTHING = 0.02
 """Share of the triples that are asked nothing: for no words the head stays where it is."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Lessons:
-    """What there is to learn from. batches: (number of words read, batch size, seed) to what to train on and
+    """What there is to learn from. batches: (stage, number of words read, batch size, seed) to what to train on and
     what to test on. vocabulary: words by number. head_bound_rad: (2,) largest increments of the chunks. about: for the
     manifest.
     """
@@ -51,7 +54,7 @@ class Lessons:
     vocabulary: tuple[str, ...]
     head_bound_rad: tuple[float, ...]
     about: dict[str, Any]
-    batches: Callable[[int, int, int], tuple[Source, Source]]
+    batches: Callable[[str, int, int, int], tuple[Source, Source]]
 
 
 def lessons(folders: list[Path], image_size: tuple[int, int]) -> Lessons:
@@ -64,10 +67,10 @@ def lessons(folders: list[Path], image_size: tuple[int, int]) -> Lessons:
     words = language.vocabulary()
     train_data, test_data = PairDataset(folders, "train"), PairDataset(folders, "val")
 
-    def batches(max_words: int, size: int, seed: int) -> tuple[Source, Source]:
+    def batches(stage: str, max_words: int, size: int, seed: int) -> tuple[Source, Source]:
         tokenizer, per_picture = Tokenizer(words, max_words), PER_PICTURE if size % PER_PICTURE == 0 else 1
         return (
-            Batches(train_data, tokenizer, size, seed, per_picture, NOTHING),
+            Batches(train_data, tokenizer, size, seed, per_picture, NOTHING, MIRRORED[stage]),
             Batches(test_data, tokenizer, size, seed + 1),
         )
 
@@ -191,7 +194,7 @@ def _train(args: argparse.Namespace, config: Config, given: Lessons, processes: 
             grounded(model, source, given.vocabulary)
         rate = args.lr or LEARNING_RATE[stage]
         state = start(stage, model, args.run_dir / f"{stage}.pt", rate, args.seed, processes.device, extra)
-        train, test = given.batches(config.max_words, args.batch, args.seed)
+        train, test = given.batches(stage, config.max_words, args.batch, args.seed)
         steps = getattr(args, f"{stage}_steps")
         schedule = Schedule(steps, args.seed, args.precision == "bf16", args.evaluate_every)
         train_stage(state, train, test, schedule, processes)

@@ -33,9 +33,10 @@ class Batches:
     """Endless shuffled batches of a data set, augmented; their order depends on the seed and the step alone.
 
     Geometry is dropped in random subsets, so that the policy takes any. Arms and hands are somewhere at
-    random, so that where to look does not depend on them. Never mirrored: words say left and right. per_picture: so
-    many pairs of a batch share a picture, which is then looked at once. nothing: share of pairs whose instruction is
-    taken away: there is nothing to see and nothing to do.
+    random, so that where to look does not depend on them. per_picture: so many pairs of a batch share a picture, which
+    is then looked at once. nothing: share of pairs whose instruction is taken away: there is nothing to see and nothing
+    to do. mirrored: share of pictures seen in a mirror, in which left is right in the words too. A search begins on one
+    side, so who learns to search sees none.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class Batches:
         seed: int,
         per_picture: int = 1,
         nothing: float = 0.0,
+        mirrored: float = 0.0,
     ):
         if batch % per_picture:
             raise ValueError(f"batch: {batch}, expected a multiple of {per_picture}, the pairs that share a picture")
         self.data, self.batch, self.seed, self.per_picture = data, batch, seed, per_picture
-        self.nothing = nothing
+        self.nothing, self.mirrored = nothing, mirrored
+        self._sides = tokenizer.encode("left")[0], tokenizer.encode("right")[0]
         self._by_picture = np.argsort(data[Field.IMAGE], kind="stable")  # pairs, those of a picture together
         self._count = np.bincount(data[Field.IMAGE], minlength=len(data[Field.RGB]))
         self._first = np.cumsum(self._count) - self._count
@@ -95,11 +98,42 @@ class Batches:
             for name in ("kind", "colour", "size"):
                 batch[f"item_{name}"] = getattr(things, name)[shown]
             batch["captions"] = self.captions[shown].astype(np.int64)
+        if self.mirrored:
+            self._mirror(batch, random.random(len(shown)) < self.mirrored, random)
         if self.nothing:
             nothing = random.random(self.batch) < self.nothing
             for name in ("words", "chunk", "coverage"):
                 batch[name][nothing] = 0
         return {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in batch.items()}
+
+    def _mirror(self, batch: dict[str, np.ndarray], which: np.ndarray, random: np.random.Generator) -> None:
+        """Exchanges left and right, in place, where `which` (P,) says so. Arms are then anywhere at random."""
+        pairs = which[batch["picture"]]
+        for name, rows, axis in _WIDTHS:
+            if name in batch:
+                own = which if rows == "pictures" else pairs
+                batch[name][own] = np.flip(batch[name][own], axis)
+        for name, own in (("words", pairs), ("captions", which)):
+            if name in batch:
+                batch[name][own] = self._other_side(batch[name][own])
+        batch["intrinsics"][pairs, 0, 2] = batch["rgb"].shape[2] - 1 - batch["intrinsics"][pairs, 0, 2]
+        batch["camera_in_torso"][pairs] = _MIRROR_TORSO @ batch["camera_in_torso"][pairs] @ _MIRROR_CAMERA
+        yaw = g1.HEAD.names.index("head_yaw_joint")
+        batch["chunk"][pairs, :, yaw] *= -1
+        batch["joint_positions"][pairs, yaw] *= -1
+        low, high = g1.OTHER.lower, g1.OTHER.upper
+        batch["joint_positions"][pairs, len(g1.HEAD) :] = random.uniform(low, high, (int(pairs.sum()), len(low)))
+
+    def _other_side(self, words: np.ndarray) -> np.ndarray:
+        left, right = self._sides
+        return np.select([words == left, words == right], [right, left], words)
+
+
+_WIDTHS = (("rgb", "pictures", 2), ("item_coverage", "pictures", 3), ("depth_m", "pairs", 2), ("coverage", "pairs", 2))
+"""What has a width: of pictures or of pairs, and the axis."""
+
+_MIRROR_TORSO = np.diag((1.0, -1.0, 1.0, 1.0)).astype(np.float32)  # y points to the left
+_MIRROR_CAMERA = np.diag((-1.0, 1.0, 1.0, 1.0)).astype(np.float32)  # x points to the right
 
 
 def _encoded(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
