@@ -140,15 +140,21 @@ def test_stop_and_reset_by_hand(ros_domain):
 
 
 @pytest.mark.e2e
-def test_demo_without_video_and_without_a_judge(ros_domain, dds_domain, tmp_path):
+def test_demo_recorded_without_video_and_without_a_judge(ros_domain, dds_domain, tmp_path):
     domains = ["--ros-domain", str(ros_domain), "--dds-domain", str(dds_domain)]
-    figures = tmp_path / "figures.json"
-    code, said = sapave(
-        "demo", *domains, "--instruction", "dance", "--no-video", "--out", str(tmp_path), "--json", str(figures)
-    )
+    figures, bag = tmp_path / "figures.json", tmp_path / "bag"
+    arguments = ["--instruction", "dance", "--no-video", "--out", str(tmp_path), "--json", str(figures)]
+    code, said = sapave("demo", *domains, *arguments, "--record", str(bag))
     assert code == 0, said
     assert "not judged" in said
     assert json.loads(figures.read_text())["target"] is None
     assert (tmp_path / "demo.png").exists()
     assert not (tmp_path / "demo.mp4").exists()
     assert {p.suffix for p in (tmp_path / "run").iterdir()} == {".log"}
+    recording = pytest.importorskip("sapave_ros.offline.recording").Recording.read(bag)
+    assert not recording.damage
+    assert "dance" in [text for _, text in recording.instructions]
+    assert {"head", "arms"} <= set(recording.commands)
+    code, said = sapave("demo", *domains, "--record", str(bag))
+    assert code == 2
+    assert "--record" in said

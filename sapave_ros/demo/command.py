@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sapave_ros.bringup import Bringup, BringupError, install_stop_handler, remo
 from sapave_ros.cli import json_argument
 from sapave_ros.demo.film import Recording, write_plot, write_video
 from sapave_ros.demo.monitor import Monitor
+from sapave_ros.demo.recorded import recorded
 from sapave_ros.demo.told import Told, listing, rooms_help, told, where
 from sapave_ros.nodes.operator import Operator, OperatorError, session
 from sapave_ros.plan import Options
@@ -39,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--room", default=DEFAULT_ROOM, metavar="NAME", help=f"{rooms_help()} (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=3, help="which room of that kind (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="where video, plot and logs go")
+    parser.add_argument(
+        "--record", type=Path, metavar="DIR", help="also record all streams into a bag, as `sapave record`"
+    )
     parser.add_argument("--no-video", action="store_true", help="measure only; no third-person view, no video")
     parser.add_argument("--ros-domain", type=int, default=41)
     parser.add_argument("--dds-domain", type=int, default=42)
@@ -59,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         sim_arguments=arguments,
     )
     os.environ |= {"ROS_DOMAIN_ID": str(args.ros_domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    if args.record and args.record.exists():
+        raise FileExistsError(f"--record {args.record}: is there already; expected a folder that is not")
     criterion = LookCriterion()
     recording = Recording(case.instruction, criterion.max_angle_rad, float(HEAD_CAMERA.intrinsics[0, 0]))
 
@@ -71,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         with Bringup(options, echo=lambda name, line: print(f"{name:>10} | {line}", flush=True)) as bringup:
             bringup.start(stop)
             print(f"up after {time.monotonic() - started_s:.1f} s: {', '.join(bringup.pids)}", flush=True)
-            with session() as operator:
+            with recorded(args.record) if args.record else nullcontext(), session() as operator:
                 monitor = Monitor(operator, run_dir, recording, observer=not args.no_video)
                 if monitor.visible_at_best < criterion.min_visible_fraction:
                     print(f"from where it stands at most {monitor.visible_at_best:.0%} of that can be seen: too little")
