@@ -27,6 +27,7 @@ setup(
     install_requires=[
         "numpy>=1.24",
         "pyyaml",
+        "psutil",
         "onnxruntime>=1.17",
         "opencv-python-headless>=4.7",
         "ruckig>=0.12",
@@ -41,7 +42,7 @@ setup(
         # Real rclpy and Fast DDS (Jazzy) as wheels, for machines without a ROS installation.
         "ros": ["ros-rclpy[fastrtps]==7.1.6", "ros-common-interfaces==5.3.6"],
         # The simulated G1. cyclonedds 11 never joins a robot's network (sapave_ros/drivers/unitree_sdk.py).
-        "sim": ["mujoco>=3.17", "cyclonedds==11.0.1", "matplotlib", "imageio", "imageio-ffmpeg", "tqdm", "psutil"],
+        "sim": ["mujoco>=3.17", "cyclonedds==11.0.1", "matplotlib", "imageio", "imageio-ffmpeg", "tqdm"],
         # Recording (`sapave record`) and reading bags.
         "bag": ["mcap>=1.6"],
         "train": ["torch>=2.6", "onnx", "onnxscript", "tensorboard", "tqdm", "mujoco>=3.17", "pyarrow>=15"],

@@ -19,6 +19,7 @@ _COMMANDS = {
     "up": ("sapave_ros.up", "start the graph, on the robot or with --sim, until Ctrl-C"),
     "record": ("sapave_ros.record", "the graph's streams into a bag, until Ctrl-C"),
     "replay": ("sapave_ros.replay", "a bag's streams as they came; nothing of it reaches an actuator"),
+    "top": ("sapave_ros.top.command", "rates, ages, state, latencies and CPU of the running graph"),
     "doctor": ("sapave_ros.doctor.command", "is everything in order, before a start or while the graph runs"),
     "data": ("sapave_ros.learning.pairs.command", "generate training data in the simulator, and its card"),
     "train": ("sapave_ros.learning.train", "train one stage of the policy"),
@@ -48,7 +49,7 @@ _MISSING = (
         {"torch", "onnx", "onnxscript", "pyarrow", "tensorboard"},
         "; training needs more: `make dev`, or pip install '.[train]'",
     ),
-    ({"mujoco", "cyclonedds", "imageio", "matplotlib", "psutil"}, "; the simulation needs pip install '.[sim]'"),
+    ({"mujoco", "cyclonedds", "imageio", "matplotlib"}, "; the simulation needs pip install '.[sim]'"),
     ({"rclpy", "std_msgs", "std_srvs", "rosgraph_msgs"}, "; source a ROS 2 installation, or pip install '.[ros]'"),
 )
 

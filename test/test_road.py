@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -117,6 +120,20 @@ def test_nothing_moves_without_permission(road):
     after = road.truth()
     np.testing.assert_allclose(after.head, before.head, atol=5e-3)  # without torque the neck creeps by its weight
     np.testing.assert_allclose(after.arms, before.arms, atol=2e-3)
+
+
+def test_top_shows_every_stream_and_process(road, tmp_path):
+    file = tmp_path / "top.json"
+    command = [sys.executable, "-m", "sapave_ros.cli", "top", "--once", "--json", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads(file.read_text())
+    assert seen["state"] == road.state
+    always = {graph.CAMERA_INFO, graph.JOINT_STATES, graph.HEALTH, graph.PERMIT, graph.TAKEOVER, graph.DIAGNOSTICS}
+    assert not [t for t in always if seen["streams"][t]["wrong"] == "never"]
+    assert {p.name for p in graph.PROCESSES if p.ros} <= set(seen["processes"])
+    assert all(x["pid"] == road.bringup.pids[name] for name, x in seen["processes"].items() if name != "sim")
+    assert "all is well" in done.stdout
 
 
 def test_taking_control_moves_nothing(road):

@@ -1,0 +1,106 @@
+"""What `sapave top` shows, as lines of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sapave_ros import graph
+from sapave_ros.top.flows import Flow
+from sapave_ros.top.processes import Load
+
+STAGES = (
+    ("exposure → increments", "sapave/inference", "exposure_to_increments_ms"),
+    ("  of it the model", "sapave/inference", "model_ms"),
+    ("exposure → servo command", "sapave/head", "exposure_to_write_median_ms"),
+    ("arm frames, period", "sapave/arm", "frame_period_median_ms"),
+    ("arm frames, period p99", "sapave/arm", "frame_period_p99_ms"),
+)
+"""Where the time goes: what it is called, the node that reports it on /diagnostics, and its name there."""
+
+_ENDS = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
+_STATES = {"ACTIVE": "green", "TELEOP": "green", "ESTOP": "red"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """All that is shown at one time. reported: by node, what it said last on /diagnostics. wrong: by node, what it
+    finds wrong, empty for nothing.
+    """
+
+    domain: int
+    state: str
+    reason: str
+    flows: Sequence[Flow]
+    wrong: Mapping[str, str]
+    reported: Mapping[str, Mapping[str, str]]
+    loads: Mapping[str, Load]
+
+    @property
+    def there(self) -> bool:
+        """Whether anything of the graph has been heard."""
+        return bool(self.reported or self.wrong) or any(math.isfinite(f.age_s) for f in self.flows)
+
+
+def lines(picture: Picture, colour: bool) -> list[str]:
+    """The screen from top to bottom."""
+
+    def paint(text: str, how: str) -> str:
+        return f"\x1b[{_ENDS[how]}m{text}\x1b[0m" if colour and how else text
+
+    if not picture.there:
+        return [f"nothing of the graph in ROS_DOMAIN_ID {picture.domain}: is it up, and in this domain?"]
+    state = paint(picture.state, _STATES.get(picture.state, "yellow"))
+    out = [f"{state}  {picture.reason}", ""]
+    width = max(len(f.topic) for f in picture.flows)
+    out.append(paint(f"{'stream':{width}}  {'rate':>9}  {'of':>5}  {'age':>9}", "bold"))
+    for f in picture.flows:
+        rate, age = (f"{f.rate_hz:.1f} Hz", _time(f.age_s)) if math.isfinite(f.age_s) else ("–", "–")
+        line = f"{f.topic:{width}}  {rate:>9}  {f.nominal_hz:>5g}  {age:>9}"
+        out.append(f"{line}  {paint(f.wrong, 'yellow')}" if f.wrong else line)
+    out += ["", paint(f"{'process':10}  {'CPU':>6}  {'memory':>8}  health", "bold")]
+    for p in graph.PROCESSES:
+        load = picture.loads.get(p.name)
+        cpu, memory = (f"{load.cpu:.0%}", f"{load.memory_mb:.0f} MB") if load else ("–", "–")
+        if p.sim_only and load is None:
+            continue
+        if not p.ros:
+            health = ""
+        elif p.name in picture.wrong:
+            health = paint(picture.wrong[p.name], "red") or "all is well"
+        else:
+            health = "" if f"sapave/{p.name}" in picture.reported else paint("not heard", "yellow")
+        out.append(f"{p.name:10}  {cpu:>6}  {memory:>8}  {health}".rstrip())
+    out += ["", paint(f"{'latency':26}  {'median':>9}", "bold")]
+    for name, node, key in STAGES:
+        value = picture.reported.get(node, {}).get(key)
+        out.append(f"{name:26}  {f'{float(value):.1f} ms' if value else '–':>9}")
+    return out
+
+
+def figures(picture: Picture) -> dict[str, object]:
+    """The same for programs."""
+    return {
+        "ros_domain": picture.domain,
+        "state": picture.state,
+        "reason": picture.reason,
+        "streams": {
+            f.topic: {
+                "rate_hz": f.rate_hz,
+                "nominal_hz": f.nominal_hz,
+                "age_s": f.age_s if math.isfinite(f.age_s) else None,
+                "wrong": f.wrong,
+            }
+            for f in picture.flows
+        },
+        "processes": {
+            name: {"cpu": x.cpu, "memory_mb": x.memory_mb, "pid": x.pid} for name, x in picture.loads.items()
+        },
+        "wrong": dict(picture.wrong),
+        "reported": {node: dict(values) for node, values in picture.reported.items()},
+    }
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:.0f} ms" if seconds < 10.0 else f"{seconds:.0f} s"
