@@ -133,8 +133,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ground", type=Path, help="start from the backbone of this ground.pt (default: for `look`, the run's own)"
     )
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
-    parser.add_argument("--ground-steps", type=int, default=7000)
-    parser.add_argument("--look-steps", type=int, default=1200)
+    parser.add_argument("--ground-steps", type=int, default=12000)
+    parser.add_argument("--look-steps", type=int, default=1600)
     parser.add_argument("--batch", type=int, default=64, help="of each process")
     parser.add_argument("--lr", type=float, help=f"peak learning rate (default: {LEARNING_RATE})")
     parser.add_argument("--seed", type=int, default=0)
