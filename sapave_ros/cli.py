@@ -24,6 +24,7 @@ _COMMANDS = {
     "train": ("sapave_ros.learning.train", "train one stage of the policy"),
     "export": ("sapave_ros.learning.export", "export the trained policy to ONNX with its manifest"),
     "eval": ("sapave_ros.offline.command", "score a policy on recordings, offline, against what was done"),
+    "dataset": ("sapave_ros.dataset.command", "recordings of the robot as a data set in LeRobot's format"),
     "tables": ("sapave_ros.tables", "write the tables of README.md anew from graph.py"),
 }
 _BENCHES = {

@@ -1,4 +1,4 @@
-"""Series sampled by time: what it was at these moments, and nothing where nobody knows. Times rise, all in one clock."""
+"""Series sampled by time: what it was at these moments, and nothing where nobody knows. Times rise, in one clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROUNDING_S = 1e-6
 def grid(start_s: float, end_s: float, step_s: float) -> Floats:
     """Moments (n,) [s] from start_s on, a step apart, up to end_s; empty where that is before start_s."""
     steps = int(np.floor((end_s - start_s + _ROUNDING_S) / step_s))
-    return start_s + step_s * np.arange(steps + 1)
+    return start_s + step_s * np.arange(steps + 1, dtype=np.float64)
 
 
 def interpolate(times_s: Floats, values: Floats, at_s: Floats, max_gap_s: float) -> Floats:

@@ -1,0 +1,91 @@
+"""When what came: stamps of a bag's pictures and joints, and what its clocks did. All but the pictures themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rclpy.serialization import deserialize_message
+
+from sapave_ros import graph
+from sapave_ros.bag.reader import Bag, BagError
+from sapave_ros.nodes import ros
+from sapave_ros.offline.recording import GROUPS, Motion, motion_of
+from sapave_ros.types import Floats
+
+SET_BACK_S = 0.1
+"""A stamp that is older than an earlier one by more than this [s] is a clock that was set back, and no jitter."""
+
+
+@dataclass
+class Lags:
+    """By how much [s] messages came after their stamps (k,) [s]."""
+
+    stamps_s: Floats
+    lags_s: Floats
+
+    def least(self, start_s: float, end_s: float) -> float | None:
+        """The smallest between two times, which no load of the computers explains; None where nothing came."""
+        within = (self.stamps_s >= start_s) & (self.stamps_s <= end_s)
+        return float(self.lags_s[within].min()) if within.any() else None
+
+
+@dataclass
+class Streams:
+    """exposures_s: stamps (k,) of pictures, rising. measured: joints by group of `recording.GROUPS`. lags: by name of a
+    clock. twice: spans of time [s] that a clock went through twice, and whose."""
+
+    exposures_s: Floats
+    measured: dict[str, Motion] = field(default_factory=dict)
+    lags: dict[str, Lags] = field(default_factory=dict)
+    twice: list[tuple[float, float, str]] = field(default_factory=list)
+
+    @staticmethod
+    def read(bag: Bag) -> Streams:
+        """One pass over a bag. Raises BagError where it lacks pictures, depth, their intrinsics or joints."""
+        color = [t for t in (graph.COLOR, f"{graph.COLOR}/compressed") if t in bag.counts]
+        for topic in (*(color or [graph.COLOR]), graph.DEPTH, graph.CAMERA_INFO, graph.JOINT_STATES):
+            if topic not in bag.counts:
+                raise BagError(f"topics: {topic!r} has no message in {bag.path}; expected a recording with pictures")
+        clocks = {name: _Clock(name) for name in ("recorder", "camera", "joints")}
+        rows: list[tuple[float, Any]] = []
+        for message in bag.messages():
+            now_s = message.stamp_ns * 1e-9
+            clocks["recorder"].tick(now_s, now_s)
+            if message.topic == graph.JOINT_STATES:
+                content = deserialize_message(message.data, ros.message_type(graph.stream(message.topic)))
+                rows.append((ros.stamp_s(content.header.stamp), content))
+                clocks["joints"].tick(rows[-1][0], now_s)
+            elif message.topic == graph.CAMERA_INFO:
+                content = deserialize_message(message.data, ros.message_type(graph.stream(message.topic)))
+                clocks["camera"].tick(ros.stamp_s(content.header.stamp), now_s)
+        motions = {group: motion_of(joints.names, rows) for group, joints in GROUPS.items()}
+        return Streams(
+            np.unique(clocks["camera"].stamps_s),
+            {group: motion for group, motion in motions.items() if motion},
+            {name: clocks[name].lags() for name in ("camera", "joints")},
+            [span for clock in clocks.values() for span in clock.twice],
+        )
+
+
+class _Clock:
+    """Whose stamps come one after the other."""
+
+    def __init__(self, name: str) -> None:
+        self.stamps_s: list[float] = []
+        self.twice: list[tuple[float, float, str]] = []
+        self._name = name
+        self._received_s: list[float] = []
+        self._newest_s = -np.inf
+
+    def tick(self, stamp_s: float, received_s: float) -> None:
+        if stamp_s < self._newest_s - SET_BACK_S:
+            self.twice.append((stamp_s, self._newest_s, self._name))
+            self._newest_s = stamp_s
+        self._newest_s = max(self._newest_s, stamp_s)
+        self.stamps_s.append(stamp_s)
+        self._received_s.append(received_s)
+
+    def lags(self) -> Lags:
+        return Lags(np.array(self.stamps_s), np.array(self._received_s) - np.array(self.stamps_s))
