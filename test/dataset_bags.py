@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 
 import numpy as np
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 
 from sapave_ros import g1, graph
 from sapave_ros.bag import definitions
 from sapave_ros.bag.metadata import Topic
 from sapave_ros.bag.writer import Attachment, BagWriter
 from sapave_ros.nodes import ros
+from sapave_ros.nodes.record import COMPRESSED, compressed
 from sapave_ros.types import Mode, Permit, Source
 
 START_S = 1_800_000_000.0
@@ -89,11 +91,13 @@ def without(said: Said, gone: Callable[[float, str], bool]) -> Said:
 
 def later(said: Said, by_s: float) -> Said:
     """The same, said later."""
-    moved = []
+    moved: Said = []
     for t, topic, message in said:
+        copied = copy(message)
         if hasattr(message, "header"):
-            message.header.stamp = ros.to_msg_time(ros.stamp_s(message.header.stamp) + by_s)
-        moved.append((t + by_s, topic, message))
+            stamp = ros.to_msg_time(ros.stamp_s(message.header.stamp) + by_s)
+            copied.header = Header(stamp=stamp, frame_id=message.header.frame_id)
+        moved.append((t + by_s, topic, copied))
     return moved
 
 
@@ -101,11 +105,12 @@ def write(folder: Path, said: Said, verdict: str | None = None, attached: dict[s
     """A bag of that; verdict: marked as an episode that went so."""
     topics = []
     for name in dict.fromkeys(topic for _, topic, _ in said):
-        kind = graph.stream(name).type
+        kind = COMPRESSED if name.endswith("/compressed") else graph.stream(name).type
         topics.append(Topic(name, kind, definitions.definition(kind), definitions.type_hash(kind)))
     bag = BagWriter(folder, topics)
     for received_s, topic, message in said:
-        bag.write(topic, round(received_s * 1e9), serialize_message(message))
+        data = bytes(serialize_message(message))
+        bag.write(topic, round(received_s * 1e9), compressed(data) if topic.endswith("/compressed") else data)
     files = {"model.json": json.dumps({"sha256": MODEL_SHA256}).encode(), **(attached or {})}
     if verdict is not None:
         span = {"began_ns": round(said[0][0] * 1e9), "ended_ns": round(said[-1][0] * 1e9)}

@@ -180,7 +180,7 @@ def _permitted(permits: list[tuple[float, Permit]]) -> Iterator[tuple[float, flo
     """Spans of time in which the head or the arms might move."""
     begun_s = until_s = -float("inf")
     for i, (now_s, permit) in enumerate(permits):
-        next_s = permits[i + 1][0] if i + 1 < len(permits) else float("inf")
+        next_s = permits[i + 1][0] if i + 1 < len(permits) else now_s  # nobody knows what came after the last one
         if Mode.MOVE not in (permit.mode_head, permit.mode_arms):
             continue
         if now_s > until_s:
