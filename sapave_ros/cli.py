@@ -46,8 +46,8 @@ _MISSING = (
     ({"mcap"}, "; bags need pip install '.[bag]'"),
     ({"ray"}, "; work past one machine needs pip install '.[cluster]'"),
     (
-        {"torch", "onnx", "onnxscript", "pyarrow", "tensorboard"},
-        "; training needs more: `make dev`, or pip install '.[train]'",
+        {"torch", "onnx", "onnxscript", "pyarrow", "tensorboard", "imageio_ffmpeg"},
+        "; training and data sets need more: `make dev`, or pip install '.[train]' or '.[dataset]'",
     ),
     ({"mujoco", "cyclonedds", "imageio", "matplotlib", "psutil"}, "; the simulation needs pip install '.[sim]'"),
     ({"rclpy", "std_msgs", "std_srvs", "rosgraph_msgs"}, "; source a ROS 2 installation, or pip install '.[ros]'"),

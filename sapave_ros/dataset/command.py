@@ -45,9 +45,6 @@ def run(args: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
-    from sapave_ros.dataset.video import get_ffmpeg_exe  # first: what is missing is an extra of its own
-
-    get_ffmpeg_exe()
     from sapave_ros.core.kinematics import Kinematics
     from sapave_ros.dataset.convert import Converter, notes, summary
     from sapave_ros.dataset.writer import DatasetWriter
