@@ -27,6 +27,7 @@ from dataset_bags import (
 )
 from dataset_format import check_format, read_rows, read_table, read_video
 from pyarrow import parquet
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 
@@ -37,6 +38,7 @@ from sapave_ros.dataset.convert import Converter
 from sapave_ros.dataset.episodes import Reason
 from sapave_ros.dataset.features import COLOR, DEPTH, Frame, frame
 from sapave_ros.dataset.parameters import EpisodeParameters
+from sapave_ros.dataset.streams import header_stamp_s
 from sapave_ros.dataset.writer import DatasetWriter
 from sapave_ros.nodes import ros
 from sapave_ros.parameters import ParameterError
@@ -280,6 +282,14 @@ def bad_intrinsics(t, info):
     return CameraInfo(header=info.header, k=[0.0] * 9)
 
 
+def cut_short(t, image):
+    if t < 1.0:
+        return image
+    cut = ros.image_msg(ros.image_array(image), image.encoding, ros.stamp_s(image.header.stamp), "")
+    cut.data = cut.data[:-1]
+    return cut
+
+
 def blind(t, image):
     return (
         image if t < 1.0 else ros.image_msg(np.zeros((48, 64), np.uint16), "16UC1", ros.stamp_s(image.header.stamp), "")
@@ -314,11 +324,13 @@ LEFT_OUT = {
     "too few pictures": (
         lambda s: without(s, lambda t, topic: topic.startswith("/camera") and round((t - LAG_S) * 30) % 4),
         Reason.APART, "expected at most 0.05 s"),
-    "colour of one exposure lost": (
-        lambda s: without(s, lambda t, topic: topic == graph.COLOR and 0.95 < t - LAG_S < 1.05), Reason.PICTURE,
-        "no picture of that stamp, 1.00 s"),
+    "a picture cut short": (
+        lambda s: replaced(s, graph.COLOR, cut_short), Reason.PICTURE, "no picture of that stamp, 1.0"),
     "depth lost": (
-        lambda s: without(s, lambda t, topic: topic == graph.DEPTH and t > 1.5), Reason.PICTURE, "without depth"),
+        lambda s: without(s, lambda t, topic: topic == graph.DEPTH and t > 1.5), Reason.PICTURE, "with depth is"),
+    "depth of other stamps": (
+        lambda s: replaced(s, graph.DEPTH, lambda t, m: later([(t, "", m)], 0.01)[0][2]), Reason.PICTURE,
+        "no whole picture"),
     "no depth in any pixel": (lambda s: replaced(s, graph.DEPTH, blind), Reason.PICTURE, "no depth in any pixel"),
     "no focal length": (lambda s: replaced(s, graph.CAMERA_INFO, bad_intrinsics), Reason.PICTURE, "focal length"),
     "nothing was asked for": (
@@ -342,6 +354,20 @@ def test_what_is_out_of_sync_or_damaged_is_left_out_and_said(take, said, tmp_pat
     assert (row["kept"], row["reason"]) == (False, reason.value)
     assert text in row["detail"]
     assert not (tmp_path / "set").exists()
+
+
+def test_of_a_picture_that_was_lost_the_next_one_takes_the_place(take, said, tmp_path):
+    (row,) = take(without(said, lambda t, topic: topic == graph.COLOR and 0.95 < t - LAG_S < 1.02))
+    assert row["kept"]
+    offsets = [r["exposure_offset"] for r in read_rows(tmp_path / "set")]
+    assert abs(offsets[10]) == pytest.approx(1 / 30, abs=1e-3)
+    assert max(map(abs, offsets[:10] + offsets[11:])) < 1e-3
+
+
+@pytest.mark.parametrize("stamp_s", [START_S, 0.0, 1_799_999_999.999999])
+def test_stamps_are_read_without_the_picture(stamp_s):
+    image = ros.image_msg(np.zeros((4, 4), np.uint16), "16UC1", stamp_s, "camera")
+    assert header_stamp_s(bytes(serialize_message(image))) == ros.stamp_s(image.header.stamp)
 
 
 def test_an_episode_across_a_clock_that_was_set_back_is_left_out(take, said):
@@ -428,6 +454,11 @@ def test_bad_arguments_are_named(bags, tmp_path, capsys, more, said_of):
 def test_a_bag_that_is_not_there_is_named(tmp_path, capsys):
     assert convert([tmp_path / "gone"], tmp_path / "set") == 2
     assert "gone: is not there" in capsys.readouterr().err
+
+
+def test_a_bag_that_is_given_twice_is_named(bags, tmp_path, capsys):
+    assert convert([bags[0], bags[0].parent / "." / bags[0].name], tmp_path / "set") == 2
+    assert "is given twice" in capsys.readouterr().err
 
 
 def test_a_folder_with_something_in_it_is_not_touched(bags, tmp_path, capsys):

@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     for bag in args.bags:
         if not bag.exists():
             raise ValueError(f"BAG {bag}: is not there; expected the folder of a bag, or an MCAP file")
+        if sum(bag.samefile(other) for other in args.bags if other.exists()) > 1:
+            raise ValueError(f"BAG {bag}: is given twice; expected every bag once")
     rows: list[dict[str, Any]] = []
     with DatasetWriter(args.output, use.fps) as writer, tqdm(unit="frame", dynamic_ncols=True) as bar:
         converter = Converter(writer, use, Kinematics.from_urdf(), bar.update)

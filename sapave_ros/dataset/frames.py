@@ -10,6 +10,7 @@ hands) have the increments of their *measured* positions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,14 +65,16 @@ def frames(episode: Episode, recording: Recording, streams: Streams, use: Episod
             start_s, end_s = _shortened(start_s, end_s, motion.times_s, name, episode)
         assert found is not None
         motions[group] = found
-    exposures_s = streams.exposures_s[(streams.exposures_s >= start_s) & (streams.exposures_s <= end_s)]
+    pictures = {name: t[(t >= start_s) & (t <= end_s)] for name, t in streams.pictures.items()}
+    exposures_s = Streams(pictures).exposures_s
     if len(exposures_s) == 0:
-        raise UnfitError(Reason.PICTURE, "no picture in it")
+        missing = [name for name, t in pictures.items() if len(t) == 0] or ["whole picture"]
+        raise UnfitError(Reason.PICTURE, f"no {', '.join(missing)} in it")
     edges_s = grid(exposures_s[0], end_s, use.step_s).clip(max=end_s)
     number = len(edges_s) - 1
     if number < use.min_frames:
         raise UnfitError(Reason.SHORT, f"{max(number, 0)} frames; expected at least {use.min_frames}")
-    stamps_s = _pictures(exposures_s, edges_s[:-1], use)
+    stamps_s = _nearest(exposures_s, pictures, edges_s[:-1], use)
     positions = np.empty((number + 1, len(g1.POLICY)))
     for group, motion in motions.items():
         columns = [g1.POLICY.names.index(name) for name in motion.names]
@@ -108,15 +111,19 @@ def _shortened(start_s: float, end_s: float, times_s: Floats, name: str, episode
     return float(within[0]), float(within[-1])
 
 
-def _pictures(exposures_s: Floats, times_s: Floats, use: EpisodeParameters) -> Floats:
+def _nearest(exposures_s: Floats, pictures: Mapping[str, Floats], times_s: Floats, use: EpisodeParameters) -> Floats:
+    """The exposure (n,) nearest to each time (n,); raises UnfitError where one is too far, or is that of two times."""
     stamps_s = exposures_s[nearest(exposures_s, times_s)]
     apart_s = np.abs(stamps_s - times_s)
     worst = int(apart_s.argmax())
     if apart_s[worst] > use.max_apart_s:
+        near = {name: float(np.abs(t - times_s[worst]).min()) <= use.max_apart_s for name, t in pictures.items()}
+        missing = [name for name, is_near in near.items() if not is_near]
+        lost = 0 < len(missing) < len(pictures)
         raise UnfitError(
-            Reason.APART,
-            f"the nearest picture is {apart_s[worst]:.3f} s away from {times_s[worst] - times_s[0]:.2f} s; "
-            f"expected at most {use.max_apart_s:g} s",
+            Reason.PICTURE if lost else Reason.APART,
+            f"the nearest picture{f' with {missing[0]}' if lost else ''} is {apart_s[worst]:.3f} s away from "
+            f"{times_s[worst] - times_s[0]:.2f} s after its start; expected at most {use.max_apart_s:g} s",
         )
     if (np.diff(stamps_s) <= 0).any():
         raise UnfitError(Reason.APART, f"fewer pictures than frames; expected one at least every {use.step_s:g} s")
@@ -125,7 +132,7 @@ def _pictures(exposures_s: Floats, times_s: Floats, use: EpisodeParameters) -> F
 
 def _known(motion: Motion, at_s: Floats, use: EpisodeParameters, name: str) -> Floats:
     q = interpolate(motion.times_s, motion.positions, at_s, use.max_gap_s)
-    unknown = np.isnan(q).any(axis=1)
+    unknown = ~np.isfinite(q).all(axis=1)
     if unknown.any():
         where = at_s[unknown.argmax()]
         after = np.searchsorted(motion.times_s, where).clip(1, len(motion.times_s) - 1)

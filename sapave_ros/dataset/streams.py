@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -33,22 +35,31 @@ class Lags:
 
 @dataclass
 class Streams:
-    """exposures_s: stamps (k,) of pictures, rising. measured: joints by group of `recording.GROUPS`. lags: by name of a
-    clock. twice: spans of time [s] that a clock went through twice, and whose."""
+    """pictures: stamps (k,), rising, of colour, depth and intrinsics by these names. measured: joints by group of
+    `recording.GROUPS`. lags: by name of a clock. twice: spans of time [s] that a clock went through twice, and whose.
+    """
 
-    exposures_s: Floats
+    pictures: dict[str, Floats]
     measured: dict[str, Motion] = field(default_factory=dict)
     lags: dict[str, Lags] = field(default_factory=dict)
     twice: list[tuple[float, float, str]] = field(default_factory=list)
 
+    @property
+    def exposures_s(self) -> Floats:
+        """Stamps (k,) of pictures that are whole, rising."""
+        return reduce(np.intersect1d, self.pictures.values())
+
     @staticmethod
     def read(bag: Bag) -> Streams:
         """One pass over a bag. Raises BagError where it lacks pictures, depth, their intrinsics or joints."""
-        color = [t for t in (graph.COLOR, f"{graph.COLOR}/compressed") if t in bag.counts]
-        for topic in (*(color or [graph.COLOR]), graph.DEPTH, graph.CAMERA_INFO, graph.JOINT_STATES):
+        compressed = f"{graph.COLOR}/compressed"
+        color = compressed if graph.COLOR not in bag.counts and compressed in bag.counts else graph.COLOR
+        names = {color: "colour", graph.DEPTH: "depth", graph.CAMERA_INFO: "intrinsics"}
+        for topic in (*names, graph.JOINT_STATES):
             if topic not in bag.counts:
                 raise BagError(f"topics: {topic!r} has no message in {bag.path}; expected a recording with pictures")
         clocks = {name: _Clock(name) for name in ("recorder", "camera", "joints")}
+        stamps_s: dict[str, list[float]] = {name: [] for name in names.values()}
         rows: list[tuple[float, Any]] = []
         for message in bag.messages():
             now_s = message.stamp_ns * 1e-9
@@ -57,16 +68,23 @@ class Streams:
                 content = deserialize_message(message.data, ros.message_type(graph.stream(message.topic)))
                 rows.append((ros.stamp_s(content.header.stamp), content))
                 clocks["joints"].tick(rows[-1][0], now_s)
-            elif message.topic == graph.CAMERA_INFO:
-                content = deserialize_message(message.data, ros.message_type(graph.stream(message.topic)))
-                clocks["camera"].tick(ros.stamp_s(content.header.stamp), now_s)
+            elif message.topic in names:
+                stamps_s[names[message.topic]].append(header_stamp_s(message.data))
+                if message.topic == graph.CAMERA_INFO:
+                    clocks["camera"].tick(stamps_s["intrinsics"][-1], now_s)
         motions = {group: motion_of(joints.names, rows) for group, joints in GROUPS.items()}
         return Streams(
-            np.unique(clocks["camera"].stamps_s),
+            {name: np.unique(stamps) for name, stamps in stamps_s.items()},
             {group: motion for group, motion in motions.items() if motion},
             {name: clocks[name].lags() for name in ("camera", "joints")},
             [span for clock in clocks.values() for span in clock.twice],
         )
+
+
+def header_stamp_s(data: bytes) -> float:
+    """The stamp [s] of a serialized message that begins with a header, without reading the picture behind it."""
+    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+    return float(seconds + nanoseconds * 1e-9)  # as `ros.stamp_s`, to the last bit: stamps are joined by being equal
 
 
 class _Clock:
