@@ -45,6 +45,8 @@ setup(
         "sim": ["mujoco>=3.17", "cyclonedds==11.0.1", "matplotlib", "imageio", "imageio-ffmpeg", "tqdm"],
         # Recording (`sapave record`) and reading bags.
         "bag": ["mcap>=1.6"],
+        # Recordings as a data set (`sapave dataset`).
+        "dataset": ["mcap>=1.6", "pyarrow>=15", "imageio-ffmpeg", "tqdm"],
         "train": ["torch>=2.6", "onnx", "onnxscript", "tensorboard", "tqdm", "mujoco>=3.17", "pyarrow>=15"],
         # A pretrained vision-language model as the backbone (sapave_ros/learning/backbones/vlm.py).
         "vlm": ["transformers>=5.0", "peft>=0.18", "pillow"],

@@ -25,6 +25,7 @@ _COMMANDS = {
     "train": ("sapave_ros.learning.train", "train one stage of the policy"),
     "export": ("sapave_ros.learning.export", "export the trained policy to ONNX with its manifest"),
     "eval": ("sapave_ros.offline.command", "score a policy on recordings, offline, against what was done"),
+    "dataset": ("sapave_ros.dataset.command", "recordings of the robot as a data set in LeRobot's format"),
     "tables": ("sapave_ros.tables", "write the tables of README.md anew from graph.py"),
 }
 _BENCHES = {
@@ -46,8 +47,8 @@ _MISSING = (
     ({"mcap"}, "; bags need pip install '.[bag]'"),
     ({"ray"}, "; work past one machine needs pip install '.[cluster]'"),
     (
-        {"torch", "onnx", "onnxscript", "pyarrow", "tensorboard"},
-        "; training needs more: `make dev`, or pip install '.[train]'",
+        {"torch", "onnx", "onnxscript", "pyarrow", "tensorboard", "imageio_ffmpeg"},
+        "; training and data sets need more: `make dev`, or pip install '.[train]' or '.[dataset]'",
     ),
     ({"mujoco", "cyclonedds", "imageio", "matplotlib"}, "; the simulation needs pip install '.[sim]'"),
     ({"rclpy", "std_msgs", "std_srvs", "rosgraph_msgs"}, "; source a ROS 2 installation, or pip install '.[ros]'"),

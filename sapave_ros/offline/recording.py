@@ -12,9 +12,11 @@ import numpy as np
 from rclpy.serialization import deserialize_message
 
 from sapave_ros import g1, graph
-from sapave_ros.bag.reader import Bag, BagError
+from sapave_ros.bag.reader import Bag, BagError, BagMessage
 from sapave_ros.core.observation import ObservationBuilder
+from sapave_ros.core.resample import interpolate
 from sapave_ros.nodes import ros
+from sapave_ros.nodes.replay import decompressed
 from sapave_ros.types import ActionChunk, Floats, Mode, Observation, Permit
 
 GROUPS: dict[str, g1.JointGroup] = {"head": g1.HEAD, "arms": g1.ARMS, "hands": g1.HANDS}
@@ -89,14 +91,9 @@ class Recording:
     def commanded(self, group: str, times_s: Floats, max_gap_s: float = 0.1) -> Floats:
         """Commanded positions (n, joints) [rad] at times (n,), interpolated; NaN where the bag does not know."""
         path = self.commands.get(group)
-        if path is None or len(path.times_s) < 2:
+        if path is None:
             return np.full((len(times_s), len(GROUPS[group])), np.nan)
-        after = np.clip(np.searchsorted(path.times_s, times_s), 1, len(path.times_s) - 1)
-        t0, t1 = path.times_s[after - 1], path.times_s[after]
-        share = (times_s - t0) / (t1 - t0)
-        q = path.positions[after - 1] + share[:, None] * (path.positions[after] - path.positions[after - 1])
-        known = (share >= 0) & (share <= 1) & (t1 - t0 <= max_gap_s)
-        return np.where(known[:, None], q, np.nan)
+        return interpolate(path.times_s, path.positions, times_s, max_gap_s)
 
     def observations(
         self, builder: ObservationBuilder, wanted: Sequence[tuple[float, str]]
@@ -110,8 +107,9 @@ class Recording:
             self.malformed.pop(topic, None)  # counted anew
         waiting = sorted(wanted)
         at = 0
-        for message in self.bag.messages(SEEN):
-            self._see(builder, message.topic, message.data)
+        streams = self._seen()
+        for message in self.bag.messages(streams):
+            self._see(builder, streams[message.topic], message)
             now_s = message.stamp_ns * 1e-9
             while at < len(waiting) and waiting[at][0] <= now_s:
                 found = builder.at(*waiting[at])
@@ -161,16 +159,22 @@ class Recording:
         for group, joints in GROUPS.items():
             names = joints.names
             rows = positions.get(graph.HEAD_COMMAND if group == "head" else graph.ARM_COMMAND, [])
-            rows = [(t, m) for t, m in rows if set(names) <= set(m.name)]
-            if rows:
-                self.commands[group] = _path(names, rows)
+            if motion := motion_of(names, rows):
+                self.commands[group] = motion
         self.figures = {name: _grown(values) for name, values in told.items()}
 
-    def _see(self, builder: ObservationBuilder, topic: str, data: bytes) -> None:
+    def _seen(self) -> dict[str, str]:
+        """Topics that an observation is made of, as they were recorded, and the streams that they are."""
+        smaller = f"{graph.COLOR}/compressed"
+        color = smaller if graph.COLOR not in self.bag.counts and smaller in self.bag.counts else graph.COLOR
+        return {color if topic == graph.COLOR else topic: topic for topic in SEEN}
+
+    def _see(self, builder: ObservationBuilder, topic: str, message: BagMessage) -> None:
         """As the inference node does: what is malformed is not seen."""
-        content = _message(topic, data)
-        stamp_s = ros.stamp_s(content.header.stamp)
         try:
+            data = message.data if message.topic == topic else decompressed(message.data)
+            content = _message(topic, data)
+            stamp_s = ros.stamp_s(content.header.stamp)
             if topic == graph.COLOR:
                 builder.add_color(stamp_s, ros.image_array(content))
             elif topic == graph.DEPTH:
@@ -201,9 +205,13 @@ def _message(topic: str, data: bytes) -> Any:
     return deserialize_message(data, ros.message_type(graph.stream(topic)))
 
 
-def _path(names: tuple[str, ...], rows: list[tuple[float, Any]]) -> Motion:
-    times = np.array([t for t, _ in rows])
-    positions = np.array([[m.position[list(m.name).index(n)] for n in names] for _, m in rows])
+def motion_of(names: tuple[str, ...], rows: Sequence[tuple[float, Any]]) -> Motion | None:
+    """The motion of those joints in JointStates (stamp [s], message), in any order; None where none has them all."""
+    whole = [(t, m) for t, m in rows if set(names) <= set(m.name) and len(m.position) == len(m.name)]
+    if not whole:
+        return None
+    times = np.array([t for t, _ in whole])
+    positions = np.array([[m.position[list(m.name).index(n)] for n in names] for _, m in whole])
     order = np.argsort(times, kind="stable")
     fresh = np.concatenate([[True], np.diff(times[order]) > 0])
     return Motion(names, times[order][fresh], positions[order][fresh])

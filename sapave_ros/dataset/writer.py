@@ -1,0 +1,294 @@
+"""Writes LeRobot's format v3.0: many episodes a file, and in meta/episodes where each is.
+
+    meta/info.json, stats.json, tasks.parquet, episodes/chunk-000/file-000.parquet, sapave.json
+    data/chunk-000/file-000.parquet                              a row a frame, a row group an episode
+    videos/observation.images.head/chunk-000/file-000.mp4
+
+All of it is written beside the folder that it is to be, and becomes that folder when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from sapave_ros.dataset import stats, video
+from sapave_ros.dataset.features import COLOR, DEPTH, INDICES, Frame, features
+
+VERSION = "v3.0"
+ROBOT = "unitree_g1"
+FILES_PER_CHUNK = 1000
+DATA_MB = 100
+VIDEO_MB = 200
+"""A file is followed by another before it grows past this, between two episodes."""
+
+DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+EPISODES_PATH = "meta/episodes/chunk-000/file-000.parquet"
+TASKS_PATH = "meta/tasks.parquet"
+
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 6]
+
+
+@dataclass
+class _Buffer:
+    """The episode that is being written."""
+
+    encoder: video.VideoEncoder
+    depth_png: list[bytes] = field(default_factory=list)
+    vectors: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+    tasks: list[str] = field(default_factory=list)
+    color_pixels: list[NDArray] = field(default_factory=list)
+    depth_pixels: list[NDArray] = field(default_factory=list)
+
+
+class DatasetWriter:
+    """One data set. Frames are added, then saved as an episode, or discarded.
+
+    folder: where it is to be; not there, or empty. Raises ValueError on a folder that is not, OSError where the disk
+    does not take what it is given. A context manager: what was not published is gone at its end.
+    """
+
+    def __init__(self, folder: Path, fps: int, data_mb: float = DATA_MB, video_mb: float = VIDEO_MB) -> None:
+        check_folder(folder)
+        self.folder, self.fps = folder, fps
+        self.episodes = self.frames = 0
+        self.size: tuple[int, int] | None = None
+        self._limits = {"data": data_mb * 1e6, "video": video_mb * 1e6}
+        self._tasks: dict[str, int] = {}
+        self._rows: list[dict[str, Any]] = []
+        self._stats: list[dict[str, stats.Stats]] = []
+        self._buffer: _Buffer | None = None
+        self._data: parquet.ParquetWriter | None = None
+        self._data_index, self._data_bytes = 0, 0
+        self._video_parts: list[Path] = []
+        self._video_index, self._video_bytes, self._video_frames = 0, 0, 0
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._root = folder.parent / f".{folder.name}.{os.getpid()}.part"
+        self._root.mkdir()
+
+    def __enter__(self) -> DatasetWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._buffer is not None:
+            self._buffer.encoder.abort()
+        if self._data is not None:
+            with suppress(OSError):  # a disk that is full, once more
+                self._data.close()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def add(self, frame: Frame) -> None:
+        """The next frame of the episode. Raises ValueError where its pictures have another size than those before."""
+        height, width = frame.rgb.shape[:2]
+        if self.size not in (None, (height, width)) or frame.depth_mm.shape != (height, width):
+            raise ValueError(
+                f"picture: {width} x {height}, depth {frame.depth_mm.shape[1]} x {frame.depth_mm.shape[0]}; "
+                f"expected {(self.size or (height, width))[1]} x {(self.size or (height, width))[0]}, both"
+            )
+        if self._buffer is None:
+            path = self._root / f"episode-{self.episodes:06d}.mp4"
+            self._buffer = _Buffer(video.VideoEncoder(path, height, width, self.fps))
+        self.size = (height, width)
+        buffer, stride = self._buffer, stats.PIXEL_STRIDE
+        buffer.encoder.write(frame.rgb)
+        done, png = cv2.imencode(".png", frame.depth_mm, _PNG)
+        assert done
+        buffer.depth_png.append(png.tobytes())
+        buffer.tasks.append(frame.task)
+        for name, vector in frame.vectors.items():
+            buffer.vectors.setdefault(name, []).append(vector)
+        buffer.color_pixels.append(frame.rgb[::stride, ::stride].reshape(-1, 3).copy())
+        buffer.depth_pixels.append(frame.depth_mm[::stride, ::stride].reshape(-1, 1).copy())
+
+    def discard(self) -> None:
+        """Forgets the frames that were added since the last episode."""
+        if self._buffer is not None:
+            self._buffer.encoder.abort()
+            self._buffer.encoder.path.unlink(missing_ok=True)
+            self._buffer = None
+            if not self.episodes:
+                self.size = None
+
+    def save(self, about: Mapping[str, Any]) -> None:
+        """Ends the episode. about: column to value in meta/episodes, the same columns for every episode."""
+        buffer = self._buffer
+        assert buffer is not None, "an episode needs a frame"
+        buffer.encoder.close()
+        self._buffer = None
+        length = len(buffer.tasks)
+        for task in buffer.tasks:
+            self._tasks.setdefault(task, len(self._tasks))
+        columns = self._columns(buffer)
+        found = self._statistics(buffer, columns)
+        row = {
+            "episode_index": self.episodes,
+            "tasks": list(dict.fromkeys(buffer.tasks)),
+            "length": length,
+            **self._place_data(columns, buffer.depth_png),
+            "dataset_from_index": self.frames,
+            "dataset_to_index": self.frames + length,
+            **self._place_video(buffer.encoder.path, length),
+            "meta/episodes/chunk_index": 0,
+            "meta/episodes/file_index": 0,
+            **about,
+        }
+        row |= {f"stats/{name}/{kind}": v.tolist() for name, of in found.items() for kind, v in of.items()}
+        self._rows.append(row)
+        self._stats.append(found)
+        self.episodes += 1
+        self.frames += length
+
+    def publish(self, notes: Mapping[str, Any]) -> None:
+        """Ends the data set and puts it into its place. notes: for meta/sapave.json."""
+        assert self._rows and self.size, "a data set needs an episode"
+        self._end_video()
+        if self._data is not None:
+            self._data.close()
+            self._data = None
+        self._write_tasks()
+        (self._root / EPISODES_PATH).parent.mkdir(parents=True)
+        _write(pa.Table.from_pylist(self._rows), self._root / EPISODES_PATH)
+        names = list(self._stats[0])
+        total = {name: stats.aggregate([of[name] for of in self._stats]) for name in names}
+        _write_json(
+            {name: {kind: value.tolist() for kind, value in of.items()} for name, of in total.items()},
+            self._root / "meta/stats.json",
+        )
+        _write_json(self._info(), self._root / "meta/info.json")
+        _write_json(notes, self._root / "meta/sapave.json")
+        check_folder(self.folder)
+        self._root.replace(self.folder)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _columns(self, buffer: _Buffer) -> dict[str, NDArray]:
+        """All of an episode but its pictures, (frames, n) or (frames,)."""
+        number = np.arange(len(buffer.tasks))
+        return {
+            **{name: np.stack(rows) for name, rows in buffer.vectors.items()},
+            "timestamp": (number / self.fps).astype(np.float32),
+            "frame_index": number,
+            "episode_index": np.full(len(number), self.episodes),
+            "index": self.frames + number,
+            "task_index": np.array([self._tasks[task] for task in buffer.tasks]),
+        }
+
+    def _statistics(self, buffer: _Buffer, columns: Mapping[str, NDArray]) -> dict[str, stats.Stats]:
+        frames = len(buffer.tasks)
+        return {
+            COLOR: stats.picture_stats(np.concatenate(buffer.color_pixels), frames, scale=255.0),
+            DEPTH: stats.picture_stats(np.concatenate(buffer.depth_pixels), frames),
+            **{name: stats.vector_stats(values.reshape(frames, -1)) for name, values in columns.items()},
+        }
+
+    def _place_data(self, columns: Mapping[str, NDArray], depth_png: list[bytes]) -> dict[str, int]:
+        table = _table(columns, depth_png)
+        if self._data is not None and self._data_bytes + table.nbytes > self._limits["data"]:
+            self._data.close()
+            self._data, self._data_bytes, self._data_index = None, 0, self._data_index + 1
+        if self._data is None:
+            path = self._root / DATA_PATH.format(**_place(self._data_index))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._data = parquet.ParquetWriter(path, table.schema, compression="snappy")
+        self._data.write_table(table)
+        self._data_bytes += table.nbytes
+        return {f"data/{key}": value for key, value in _place(self._data_index).items()}
+
+    def _place_video(self, path: Path, length: int) -> dict[str, Any]:
+        size = path.stat().st_size
+        if self._video_parts and self._video_bytes + size > self._limits["video"]:
+            self._end_video()
+        self._video_parts.append(path)
+        first, self._video_frames = self._video_frames, self._video_frames + length
+        self._video_bytes += size
+        return {
+            **{f"videos/{COLOR}/{key}": value for key, value in _place(self._video_index).items()},
+            f"videos/{COLOR}/from_timestamp": first / self.fps,
+            f"videos/{COLOR}/to_timestamp": self._video_frames / self.fps,
+        }
+
+    def _end_video(self) -> None:
+        path = self._root / VIDEO_PATH.format(video_key=COLOR, **_place(self._video_index))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        moved = [part.rename(path.parent / part.name) for part in self._video_parts]
+        video.join(moved, path)
+        self._video_parts, self._video_bytes, self._video_frames = [], 0, 0
+        self._video_index += 1
+
+    def _write_tasks(self) -> None:
+        """As pandas writes a table whose index is the task, without pandas."""
+        told = [
+            {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": numpy, "metadata": None}
+            for name, kind, numpy in (("task_index", "int64", "int64"), ("task", "unicode", "object"))
+        ]
+        about = {"index_columns": ["task"], "column_indexes": [], "columns": told, "pandas_version": "2.0.0"}
+        table = pa.table({"task_index": pa.array(self._tasks.values(), pa.int64()), "task": list(self._tasks)})
+        (self._root / TASKS_PATH).parent.mkdir(exist_ok=True)
+        _write(table.replace_schema_metadata({"pandas": json.dumps(about)}), self._root / TASKS_PATH)
+
+    def _info(self) -> dict[str, Any]:
+        assert self.size is not None
+        return {
+            "codebase_version": VERSION,
+            "robot_type": ROBOT,
+            "total_episodes": self.episodes,
+            "total_frames": self.frames,
+            "total_tasks": len(self._tasks),
+            "chunks_size": FILES_PER_CHUNK,
+            "data_files_size_in_mb": DATA_MB,
+            "video_files_size_in_mb": VIDEO_MB,
+            "fps": self.fps,
+            "splits": {"train": f"0:{self.episodes}"},
+            "data_path": DATA_PATH,
+            "video_path": VIDEO_PATH,
+            "features": features(*self.size, self.fps, video.about(*self.size, self.fps)),
+        }
+
+
+def check_folder(folder: Path) -> None:
+    """Raises ValueError unless a data set may become that folder."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.exists() or folder.is_symlink():
+        what = "is not empty" if folder.is_dir() else "is no folder"
+        raise ValueError(f"--output {folder}: is there and {what}; expected a folder that is empty or not there")
+
+
+def _place(index: int) -> dict[str, int]:
+    return {"chunk_index": index // FILES_PER_CHUNK, "file_index": index % FILES_PER_CHUNK}
+
+
+def _table(columns: Mapping[str, NDArray], depth_png: list[bytes]) -> pa.Table:
+    """The rows of an episode, in the types that the library `datasets` gives these features."""
+    pictures = [{"bytes": png, "path": f"frame-{i:06d}.png"} for i, png in enumerate(depth_png)]
+    arrays: dict[str, pa.Array] = {
+        DEPTH: pa.array(pictures, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    }
+    for name, values in columns.items():
+        if values.ndim == 2 and values.shape[1] > 1:
+            flat = pa.array(values.ravel(), pa.float32())
+            arrays[name] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+        else:
+            arrays[name] = pa.array(values.ravel(), pa.int64() if name in INDICES else pa.float32())
+    return pa.table(arrays)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    parquet.write_table(table, path, compression="snappy")
+
+
+def _write_json(content: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(content, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
