@@ -112,6 +112,8 @@ def _check_schema(root: Path, features: dict[str, Any]) -> None:
         schema = parquet.read_schema(path)
         stored = {name for name, feature in features.items() if feature["dtype"] != "video"}
         assert set(schema.names) == stored
+        noted = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        assert {name for name in noted if noted[name]["_type"] == "Image"} == {"observation.depth"}
         for name in stored:
             feature, kind = features[name], str(schema.field(name).type)
             if feature["dtype"] == "image":

@@ -250,6 +250,18 @@ def test_arms_that_nobody_here_commands_have_the_increments_that_were_measured(t
     np.testing.assert_allclose(third["action"], moved, atol=2 * STATE_ERROR_RAD)
 
 
+def test_a_person_who_took_over_is_told_beside_the_policy(take, said, tmp_path):
+    def taken(t, permit):
+        return ros.permit_to_msg(
+            Permit(t, 0, "TELEOP", "", Mode.MOVE, Mode.MOVE, Source.POLICY, Source.TELEOP if t > 1.0 else Source.POLICY)
+        )
+
+    (row,) = take(replaced(said, graph.PERMIT, taken))
+    assert row["kept"]
+    (episode,) = read_table(tmp_path / "set/meta/episodes/chunk-000/file-000.parquet")
+    assert (episode["sapave/commander_head"], episode["sapave/commander_arms"]) == ("policy", "policy, teleop")
+
+
 def test_compressed_colour_is_read(take, said, tmp_path):
     small = [(t, f"{topic}/compressed", m) if topic == graph.COLOR else (t, topic, m) for t, topic, m in said]
     (row,) = take(small)

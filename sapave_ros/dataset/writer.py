@@ -4,7 +4,8 @@
     data/chunk-000/file-000.parquet                              a row a frame, a row group an episode
     videos/observation.images.head/chunk-000/file-000.mp4
 
-All of it is written beside the folder that it is to be, and becomes that folder when it is whole.
+All of it is written beside the folder that it is to be (`.NAME.PID.part`), and becomes that folder when it is whole.
+What fails takes it along; only what is killed leaves it there.
 """
 
 from __future__ import annotations
@@ -272,18 +273,23 @@ def _place(index: int) -> dict[str, int]:
 
 
 def _table(columns: Mapping[str, NDArray], depth_png: list[bytes]) -> pa.Table:
-    """The rows of an episode, in the types that the library `datasets` gives these features."""
+    """The rows of an episode, in the types that the library `datasets` gives these features, and with its note of them:
+    with it that library takes depth for pictures, LeRobot or not."""
     pictures = [{"bytes": png, "path": f"frame-{i:06d}.png"} for i, png in enumerate(depth_png)]
     arrays: dict[str, pa.Array] = {
         DEPTH: pa.array(pictures, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
     }
+    noted: dict[str, dict[str, Any]] = {DEPTH: {"_type": "Image"}}
     for name, values in columns.items():
+        scalar = {"dtype": "int64" if name in INDICES else "float32", "_type": "Value"}
         if values.ndim == 2 and values.shape[1] > 1:
             flat = pa.array(values.ravel(), pa.float32())
             arrays[name] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+            noted[name] = {"feature": scalar, "length": values.shape[1], "_type": "List"}
         else:
             arrays[name] = pa.array(values.ravel(), pa.int64() if name in INDICES else pa.float32())
-    return pa.table(arrays)
+            noted[name] = scalar
+    return pa.table(arrays).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": noted}})})
 
 
 def _write(table: pa.Table, path: Path) -> None:
