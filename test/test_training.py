@@ -454,7 +454,7 @@ def test_in_a_mirror_left_is_right_in_all_that_is_learned_from(folder):
     tokenizer = Tokenizer(language.vocabulary(), 20)
     left, right = (int(tokenizer.encode(word)[0]) for word in ("left", "right"))
     source.words[:, 0], source.words[::2, 1] = left, right
-    source.nothing, source.unknown, both = 0.0, 0.0, []
+    source.nothing, both = 0.0, []
     for source.mirrored in (1e-9, 1.0):
         both.append(source(2))
     plain, mirrored = both
@@ -474,19 +474,6 @@ def test_in_a_mirror_left_is_right_in_all_that_is_learned_from(folder):
     (u, v), (u_mirrored, v_mirrored) = ((s[:, :2, 0] / s[:, 2:, 0]).T for s in seen)
     torch.testing.assert_close(u + u_mirrored, torch.full_like(u, PICTURE_SIZE[1] - 1.0), atol=1e-3, rtol=0)
     torch.testing.assert_close(v_mirrored, v, atol=1e-3, rtol=0)
-
-
-def test_some_instructions_have_words_that_nobody_knows(folder):
-    learn, test = train.lessons([folder], CONFIGS["debug"].image_size).batches("look", 20, 64, 0)
-    assert not test.unknown
-    learn.nothing, batches = 0.0, []
-    for learn.unknown in (1e-9, 0.5):
-        batches.append(learn(1)["words"])
-    whole, some = batches
-    lost = some != whole
-    assert (some[lost] == 1).all() and ((whole == 0) == (some == 0)).all()
-    assert 10 < lost.any(dim=1).sum() < 54
-    assert 0.1 < lost[lost.any(dim=1)].sum() / (whole[lost.any(dim=1)] != 0).sum() < 0.6
 
 
 def test_now_and_then_nothing_is_asked_and_then_nothing_is_right(folder):

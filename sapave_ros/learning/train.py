@@ -40,9 +40,6 @@ PER_PICTURE = 4
 MIRRORED = {"ground": 0.5, "look": 0.0}
 """Share of the pictures that are seen in a mirror: for where things are they are as good as new ones."""
 
-UNKNOWN = 0.3
-"""Share of the instructions with unknown words. People say more than a grammar; what is known of it must do."""
-
 NOTHING = 0.02
 """Share of the triples that are asked nothing: for no words the head stays where it is."""
 
@@ -73,7 +70,7 @@ def lessons(folders: list[Path], image_size: tuple[int, int]) -> Lessons:
     def batches(stage: str, max_words: int, size: int, seed: int) -> tuple[Source, Source]:
         tokenizer, per_picture = Tokenizer(words, max_words), PER_PICTURE if size % PER_PICTURE == 0 else 1
         return (
-            Batches(train_data, tokenizer, size, seed, per_picture, NOTHING, MIRRORED[stage], UNKNOWN),
+            Batches(train_data, tokenizer, size, seed, per_picture, NOTHING, MIRRORED[stage]),
             Batches(test_data, tokenizer, size, seed + 1),
         )
 

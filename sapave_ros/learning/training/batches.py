@@ -12,10 +12,7 @@ from torch import Tensor
 
 from sapave_ros import g1
 from sapave_ros.learning.dataset import Dataset, Field
-from sapave_ros.policy.tokenizer import PAD, UNKNOWN, Tokenizer
-
-UNKNOWN_WORDS = 0.25
-"""Share of the words that are unknown, in an instruction that has such."""
+from sapave_ros.policy.tokenizer import Tokenizer
 
 
 class Source(Protocol):
@@ -39,8 +36,7 @@ class Batches:
     random, so that where to look does not depend on them. per_picture: so many pairs of a batch share a picture, which
     is then looked at once. nothing: share of pairs whose instruction is taken away: there is nothing to see and nothing
     to do. mirrored: share of pictures seen in a mirror, in which left is right in the words too. A search begins on one
-    side, so who learns to search sees none. unknown: share of instructions of which a word here and there is one that
-    the policy has never seen, as people's are.
+    side, so who learns to search sees none.
     """
 
     def __init__(
@@ -52,12 +48,11 @@ class Batches:
         per_picture: int = 1,
         nothing: float = 0.0,
         mirrored: float = 0.0,
-        unknown: float = 0.0,
     ):
         if batch % per_picture:
             raise ValueError(f"batch: {batch}, expected a multiple of {per_picture}, the pairs that share a picture")
         self.data, self.batch, self.seed, self.per_picture = data, batch, seed, per_picture
-        self.nothing, self.mirrored, self.unknown = nothing, mirrored, unknown
+        self.nothing, self.mirrored = nothing, mirrored
         self._sides = tokenizer.encode("left")[0], tokenizer.encode("right")[0]
         self._by_picture = np.argsort(data[Field.IMAGE], kind="stable")  # pairs, those of a picture together
         self._count = np.bincount(data[Field.IMAGE], minlength=len(data[Field.RGB]))
@@ -105,11 +100,6 @@ class Batches:
             batch["captions"] = self.captions[shown].astype(np.int64)
         if self.mirrored:
             self._mirror(batch, random.random(len(shown)) < self.mirrored, random)
-        if self.unknown:
-            words = batch["words"]
-            some = (random.random(self.batch) < self.unknown)[:, None]
-            lost = some & (random.random(words.shape) < UNKNOWN_WORDS) & (words != PAD)
-            batch["words"] = np.where(lost, UNKNOWN, words)
         if self.nothing:
             nothing = random.random(self.batch) < self.nothing
             for name in ("words", "chunk", "coverage"):
