@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from sapave_ros import cli, graph
-from sapave_ros.top.flows import Flows
+from sapave_ros.top.flows import Flows, Newest
 from sapave_ros.top.processes import Load, process_name
 from sapave_ros.top.screen import STAGES, Picture, figures, lines
 
@@ -71,6 +71,18 @@ def test_the_screen_has_every_stream_process_and_stage():
     assert all(f"\n{p.name} " in text for p in graph.PROCESSES)
     assert "a servo does not answer" in text and "12.3 ms" in text and "ACTIVE" in text
     assert json.loads(json.dumps(figures(shown)))["wrong"]["head"] == "a servo does not answer"
+
+
+def test_who_falls_silent_is_neither_well_nor_permitting():
+    said = Newest(0.5)
+    said.add("head", "", 1.0)
+    assert said.now(1.5) == {"head": ""} and said.now(1.6) == {}
+    assert picture(heard(), 4.0).permit == ("ACTIVE", "armed")
+    for flows in (heard(until_s=2.0), heard(leave_out=graph.PERMIT)):
+        shown = picture(flows, 4.0, reported={"sapave/head": {}})
+        text = "\n".join(lines(shown, colour=False))
+        assert text.startswith("no permit") and figures(shown)["state"] == "no permit"
+        assert next(line for line in text.splitlines() if line.startswith("head ")).endswith("not heard")
 
 
 def test_where_nothing_is_heard_that_is_said():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from sapave_ros import graph
 from sapave_ros.core.health import Watch
 from sapave_ros.graph import Stream
 
-HEARD = graph.CAMERA_INFO
-"""Comes with every picture and stands for them: a further reader of the pictures would load what is looked at."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,24 @@ class Flow:
     wrong: str
 
 
+class Newest(Generic[T]):
+    """The newest that each node said, for as long as it may be believed: who is gone is not well."""
+
+    def __init__(self, max_age_s: float) -> None:
+        self._max_age_s = max_age_s
+        self._said: dict[str, tuple[float, T]] = {}
+
+    def add(self, node: str, what: T, now_s: float) -> None:
+        self._said[node] = now_s, what
+
+    def now(self, now_s: float) -> dict[str, T]:
+        """By node, without what is older than max_age_s [s]."""
+        return {node: what for node, (then_s, what) in self._said.items() if now_s - then_s <= self._max_age_s}
+
+
 class Flows:
-    """What came of each stream that has a rate, pictures excepted."""
+    """What came of each stream that has a rate. Pictures are left out: a further reader of them would load what is
+    looked at, and `graph.CAMERA_INFO` comes with every one."""
 
     def __init__(self, streams: Iterable[Stream] = graph.STREAMS) -> None:
         self.streams = tuple(s for s in streams if s.rate_hz is not None and s.type != graph.IMAGE)

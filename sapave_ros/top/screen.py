@@ -20,6 +20,7 @@ STAGES = (
 """Where the time goes: what it is called, the node that reports it on /diagnostics, and its name there."""
 
 _ENDS = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
+_REPORTING = graph.stream(graph.HEALTH).publishers
 _STATES = {"ACTIVE": "green", "TELEOP": "green", "ESTOP": "red"}
 
 
@@ -38,6 +39,19 @@ class Picture:
     loads: Mapping[str, Load]
 
     @property
+    def permit(self) -> tuple[str, str]:
+        """State and reason, as long as permits come: who gives none any more permits nothing."""
+        permit = next((f for f in self.flows if f.topic == graph.PERMIT), None)
+        if permit is None or permit.wrong in ("never", "stale"):
+            age = (
+                "none was heard"
+                if permit is None or math.isinf(permit.age_s)
+                else f"the last {_time(permit.age_s)} ago"
+            )
+            return "no permit", f"{age}; was {self.state}"
+        return self.state, self.reason
+
+    @property
     def there(self) -> bool:
         """Whether anything of the graph has been heard."""
         return bool(self.reported or self.wrong) or any(math.isfinite(f.age_s) for f in self.flows)
@@ -51,8 +65,8 @@ def lines(picture: Picture, colour: bool) -> list[str]:
 
     if not picture.there:
         return [f"nothing of the graph in ROS_DOMAIN_ID {picture.domain}: is it up, and in this domain?"]
-    state = paint(picture.state, _STATES.get(picture.state, "yellow"))
-    out = [f"{state}  {picture.reason}", ""]
+    state, reason = picture.permit
+    out = [f"{paint(state, _STATES.get(state, 'yellow'))}  {reason}", ""]
     width = max(len(f.topic) for f in picture.flows)
     out.append(paint(f"{'stream':{width}}  {'rate':>9}  {'of':>5}  {'age':>9}", "bold"))
     for f in picture.flows:
@@ -70,7 +84,8 @@ def lines(picture: Picture, colour: bool) -> list[str]:
         elif p.name in picture.wrong:
             health = paint(picture.wrong[p.name], "red") or "all is well"
         else:
-            health = "" if f"sapave/{p.name}" in picture.reported else paint("not heard", "yellow")
+            heard = p.name not in _REPORTING and f"sapave/{p.name}" in picture.reported
+            health = "" if heard else paint("not heard", "yellow")
         out.append(f"{p.name:10}  {cpu:>6}  {memory:>8}  {health}".rstrip())
     out += ["", paint(f"{'latency':26}  {'median':>9}", "bold")]
     for name, node, key in STAGES:
@@ -83,8 +98,8 @@ def figures(picture: Picture) -> dict[str, object]:
     """The same for programs."""
     return {
         "ros_domain": picture.domain,
-        "state": picture.state,
-        "reason": picture.reason,
+        "state": picture.permit[0],
+        "reason": picture.permit[1],
         "streams": {
             f.topic: {
                 "rate_hz": f.rate_hz,
