@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
 import numpy as np
 import psutil
 import pytest
-from test_road import Road
+from test_road import PATIENCE_S, Road
 
 from sapave_ros import g1, graph
 from sapave_ros.bringup import Bringup
@@ -163,7 +164,7 @@ def test_a_killed_policy_lets_the_head_come_to_rest(road):
 
 
 def test_a_killed_watchdog_stops_the_joints_and_they_stay(road):
-    """Last in this module: nobody is left to give a permit."""
+    """Last but one in this module: nobody is left to give a permit."""
     begun = set_in_motion(road)
     os.kill(road.bringup.pids["watchdog"], signal.SIGKILL)
     road.until(lambda: all(road.reported[f"sapave/{n}"]["holding"] for n in ("head", "arm")), "both hold")
@@ -176,3 +177,11 @@ def test_a_killed_watchdog_stops_the_joints_and_they_stay(road):
         road.until(lambda node=node: int(road.reported[f"sapave/{node}"]["chunks_refused"]) > refused[node], "refusal")
     np.testing.assert_allclose(joints(road), rest, atol=4e-3)
     assert float(road.reported["sapave/arm"]["weight"]) == 1.0  # held, not dropped
+
+
+def test_top_says_of_a_dead_watchdog_that_nothing_is_permitted(road):
+    """What it permitted before it was killed stands on no screen."""
+    command = [sys.executable, "-m", "sapave_ros.cli", "top", "--once"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("no permit"), done.stdout
