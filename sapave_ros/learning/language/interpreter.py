@@ -23,7 +23,10 @@ _FILLERS = _words(
     "please robot now look at find see search for show me focus on watch keep an eye eyes turn to your head point",
     "camera face check have a can could would will you where is i do did there anywhere want need like am looking",
     "searching let help it go kindly direct gaze towards wonder be try time locate get view of should what as give",
-    "attention not but and tell out peek into inside in the somewhere with us that we up are",
+    "attention not but and tell out peek into inside in the somewhere with us that we up are hey hello ok well thanks",
+    "quickly have seen found already here around nearby about how your next task job is must should first cannot bring",
+    "sight move until so lost forgot miss go left then what important make sure may gaze observe concentrate aim spot",
+    "seek no mean meant said where take would good to be forget",
 )
 _WAYS = {
     "left": "left",
@@ -39,9 +42,9 @@ _WAYS = {
 _BIT = {"bit", "little", "slightly"}
 _DIRECTING = _words(
     "a please robot now look turn move point your head eyes camera can could you to the should would like i direct",
-    "gaze let go with",
+    "gaze let go with we must have need want is where face hey ok well and then thanks take",
 )
-_NEGATIONS = ("instead of", "rather than", "other than", "except", "not")
+_NEGATIONS = ("instead of", "rather than", "other than", "except", "not", "ignore", "forget", "never mind", "skip")
 _ASIDES = ("any will do", "no matter which", "if you can")
 _ASKING = {"is", "stands", "lies", "sits", "there", "do", "can", "you", "i", "we", "see"}
 
@@ -129,7 +132,7 @@ def _things(r: Reader, text: str) -> tuple[list[Thing], list[Thing]]:
 
 def _eyes_on(r: Reader, i: int) -> bool:
     """keep an eye on, focus on: the table itself, not what is on it"""
-    return r.word(i) == "on" and i > 0 and r.word(i - 1) in ("eye", "eyes", "focus", "be", "but")
+    return r.word(i) == "on" and i > 0 and r.word(i - 1) in ("eye", "eyes", "focus", "concentrate", "be", "but")
 
 
 def _question(r: Reader, i: int, pending: Thing) -> tuple[Thing, int] | None:

@@ -27,6 +27,24 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "i am (looking|searching) for {np}",
         "(please||) (let|help) me (see|find) {np}",
         "{np} (please|now)",
+        "{np} (can you see it|could you find it|i need it|turn to it please|point your camera at it|show it to me)",
+        "(hey|hello|ok|well) (robot||) {look} {np} (thanks||)",
+        "(show|find) (me|us) {np} (will you|thanks|quickly||)",
+        "(have you (seen|found)|did you (see|find)) {np} (already||)",
+        "there (should|must|may) be {np} (here|around|nearby||) {look} it",
+        "{is} {np} (here|around|nearby)",
+        "(what|how) about {np}",
+        "your (next||) (task|job) is to {look} {np}",
+        "(we|you) (must|should|have to) {look} {np} (first||)",
+        "i cannot (find|see) {np} (help me|can you||)",
+        "bring {np} into (sight|view)",
+        "(move|turn) your (head|eyes|camera) (until|so that) you (see|can see) {np}",
+        "i (lost|forgot|miss) {np} (find it|where can it be||)",
+        "(next|first|then|and) {look} {np}",
+        "(go|go on) and {look} {np}",
+        "{np} {is} (what we look for|the next to be found|important now)",
+        "make sure (that||) you see {np}",
+        "it is {np} (that||) (i|we) (want|look for|need)",
     ),
     "test1": (
         "{np} (where is that|where did that go|do you see that|please find that|look at that|i want to see that)",
@@ -45,7 +63,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
 
 LOOK = (
     "(look at|look at|find|see|search for|look for|show me|focus on|watch|keep an eye on|turn to|turn your head to"
-    "|point your (eyes|head|camera) at|face|check|have a look at)"
+    "|point your (eyes|head|camera) at|face|check|have a look at|gaze at|observe|concentrate on|aim at|spot|seek)"
 )
 
 CONTRASTS: dict[str, tuple[str, ...]] = {
@@ -56,6 +74,12 @@ CONTRASTS: dict[str, tuple[str, ...]] = {
         "{look} {np} (and||) not at {other}",
         "i (want|need) {np} not {other}",
         "i do not (want|need) {other} (but||) {look} {np}",
+        "(ignore|forget|never mind|skip) {other} (and||) {look} {np}",
+        "{look} {np} (and||) (ignore|skip|forget) {other}",
+        "(no||) i (mean|meant|said) {np} not {other}",
+        "{look} {np} (instead of|rather than) {other}",
+        "{np} (please||) (and||) not {other}",
+        "(no||) not {other} (i||) (mean|meant|said|show me) {np}",
     ),
     "test1": (
         "instead of {other} you should {look} {np}",
@@ -72,6 +96,9 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "what (is|is|is there|stands|lies|do you see|can you see) {place}",
         "(show me|look at|check|see|find out|let me see) what is {place}",
         "(is there|do you see|can you see|look for|find) (something|anything) {place}",
+        "{place} there is (something|anything) (find it|show me)",
+        "{place} (show me|find|look for) (something|anything)",
+        "(please||) (tell|show) (me|us) what is {place}",
     ),
     "test1": (
         "{place} (what is there|is there anything|what do you see)",
@@ -86,6 +113,10 @@ NEEDS: dict[str, tuple[str, ...]] = {
         "what can (i|we|you) {use}",
         "(is there|do you see|can you see) (something|anything) (to {use}|i can {use})",
         "i (want|need|would like) something to {use}",
+        "(do we have|have we) (something|anything) to {use}",
+        "(find|show|bring) (me|us) (something|anything) to {use}",
+        "something to {use} (please|find it|would be good|is what i need)",
+        "where is (something|anything) to {use}",
     ),
     "test1": (
         "i (want|would like) to {use} something (where is it|find it||)",
@@ -95,17 +126,27 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 """For what something is for."""
 
-FRONTED: tuple[str, ...] = (
-    "{place} (there {is}|{is}|you will find) {np} (look there|find that|show me)",
-    "somewhere {place} {is} {np} (find that|look there)",
-)
-"""Places and relations first: test1 only."""
+FRONTED: dict[str, tuple[str, ...]] = {
+    "train": (
+        "{place} {look} {np} (please||)",
+        "(please||) {place} (there (should|must) be|i see|i left) {np} {look} it",
+        "{place} (where|there) {is} {np}",
+    ),
+    "test1": (
+        "{place} (there {is}|{is}|you will find) {np} (look there|find that|show me)",
+        "somewhere {place} {is} {np} (find that|look there)",
+    ),
+}
+"""Places and relations first."""
 
 INSIDES: dict[str, tuple[str, ...]] = {
     "train": (
         "(please|robot|can you||) (look|peek) (inside|into|in) {np} (please||)",
         "(please||) (check|look at|show me|see) the inside of {np}",
         "i (want|would like) to (look|see) (inside|into) {np}",
+        "the inside of {np} (please|now|show me)",
+        "(inside|into) {np} (please|look|show me)",
+        "(we|you) (must|should|have to) (look|peek) (inside|into) {np}",
     ),
     "test1": (
         "the inside of {np} is what i want to see",
@@ -120,6 +161,16 @@ DIRECTIONS: dict[str, tuple[str, ...]] = {
         "(please|robot|now||) (look|turn|turn your head|move your head|point your (head|eyes|camera)) {way} {bit} "
         "(please|now||)",
         "(can|could) you (look|turn your head) {way} {bit}",
+        "{way} {bit} (please|now|robot)",
+        "{bit} {way} (please|now|robot)",
+        "{bit} {way}",
+        "(now||) (go|move|gaze|face|turn) {bit} {way} (please|now||)",
+        "(we|you) (must|should|have to|can) (look|turn|face|gaze) {way} {bit}",
+        "i (want|need|would like) (you to look|you to turn|to look) {bit} {way}",
+        "(have|take) a look {bit} {way}",
+        "(your||) (head|camera) {bit} {way} (please|now|thanks||)",
+        "(hey|ok|well|and|then) (robot||) (look|turn) {bit} {way}",
+        "(please||) {bit} {way} (is where you should look|with the head|with the camera)",
     ),
     "test1": (
         "eyes {way} {bit} (please||)",

@@ -46,9 +46,11 @@ class Wording:
         if bare and d.clauses[0].sort == "function" and _personal(d.clauses[0].word) and self._chance(0.4):
             return self._say(phrases.NEEDS[self.style], use=d.clauses[0].word.removeprefix("to "))
         where = [c for c in d.clauses if c.sort in ("place", "side", "relation") and not c.negated]
-        if self.style == "test1" and len(where) == 1 and d.noun and self._chance(0.3):
+        if len(where) == 1 and d.noun and self._chance(0.3 if self.style == "test1" else 0.15):
             rest = replace(d, clauses=tuple(c for c in d.clauses if c not in where))
-            return self._say(phrases.FRONTED, d.noun, place=self.location(where[0]), np=self.reference(rest))
+            return self._say(
+                phrases.FRONTED[self.style], d.noun, place=self.location(where[0]), np=self.reference(rest)
+            )
         return self._say(phrases.FRAMES[self.style], d.noun, np=self.noun_phrase(d))
 
     def landmark(self, name: str, sort: str) -> str:
