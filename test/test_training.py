@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import errno
 import json
 import resource
@@ -23,13 +24,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from sapave_ros.bench import train as bench  # noqa: E402
 from sapave_ros.learning import export, language, train  # noqa: E402
 from sapave_ros.learning import model as model_module  # noqa: E402
-from sapave_ros.learning.config import CONFIGS, PATCH  # noqa: E402
+from sapave_ros.learning.config import CONFIGS, PATCH, plain  # noqa: E402
 from sapave_ros.learning.pairs import store  # noqa: E402
 from sapave_ros.learning.pairs.camera import DEPTH_SIZE, GRID, PICTURE_SIZE  # noqa: E402
 from sapave_ros.learning.pairs.generate import Shard  # noqa: E402
 from sapave_ros.learning.pairs.labels import STEPS  # noqa: E402
 from sapave_ros.learning.pairs.splits import SPLITS  # noqa: E402
-from sapave_ros.learning.training import loop  # noqa: E402
+from sapave_ros.learning.training import checkpoint, loop  # noqa: E402
 from sapave_ros.learning.training.batches import Prefetch, light  # noqa: E402
 from sapave_ros.learning.training.objectives import Ground  # noqa: E402
 from sapave_ros.learning.training.run import Run  # noqa: E402
@@ -454,7 +455,7 @@ def test_in_a_mirror_left_is_right_in_all_that_is_learned_from(folder):
     tokenizer = Tokenizer(language.vocabulary(), 20)
     left, right = (int(tokenizer.encode(word)[0]) for word in ("left", "right"))
     source.words[:, 0], source.words[::2, 1] = left, right
-    source.nothing, both = 0.0, []
+    source.nothing, source.unknown, both = 0.0, 0.0, []
     for source.mirrored in (1e-9, 1.0):
         both.append(source(2))
     plain, mirrored = both
@@ -474,6 +475,39 @@ def test_in_a_mirror_left_is_right_in_all_that_is_learned_from(folder):
     (u, v), (u_mirrored, v_mirrored) = ((s[:, :2, 0] / s[:, 2:, 0]).T for s in seen)
     torch.testing.assert_close(u + u_mirrored, torch.full_like(u, PICTURE_SIZE[1] - 1.0), atol=1e-3, rtol=0)
     torch.testing.assert_close(v_mirrored, v, atol=1e-3, rtol=0)
+
+
+def test_unknown_words_come_between_and_in_place_of_those_that_tell_nothing(folder):
+    source, test = train.lessons([folder], CONFIGS["debug"].image_size).batches("look", 20, 64, 0)
+    assert not test.unknown
+    tokenizer = Tokenizer(language.vocabulary(), 20)
+    carriers = {tokenizer.id(word) for word in language.carriers()}
+    assert carriers and not carriers & {tokenizer.id(word) for word in ("left", "not", "mug", "into", "red", "behind")}
+    source.nothing, batches = 0.0, []
+    for source.unknown in (1e-9, 1.0):
+        batches.append(source(1)["words"].tolist())
+    changed = 0
+    for whole, unknown in zip(*batches):
+        told = [w for w in unknown if w not in (0, 1)]
+        assert [w for w in whole if w and w not in carriers] == [w for w in told if w not in carriers]
+        assert set(told) <= set(whole) and sum(map(bool, unknown)) - sum(map(bool, whole)) in (0, 1, 2)
+        changed += whole != unknown
+    assert changed > 32
+
+
+def test_words_that_were_known_keep_their_meaning_where_others_come(tmp_path):
+    config = dataclasses.replace(CONFIGS["debug"], vocabulary_size=4)
+    old, new = (model_module.SaPaVe(dataclasses.replace(config, vocabulary_size=n)) for n in (4, 5))
+    state = {"stage": "ground", "step": 1, "config": plain(old.config), "vocabulary": ["find", "mug"]}
+    checkpoint.write(tmp_path / "ground.pt", state | {"model": old.state_dict(), "average": {}, "optimiser": {}})
+    fresh = new.backbone.text.word.weight.detach().clone()
+    train.grounded(new, tmp_path / "ground.pt", ("cup", "find", "mug"), "ground")
+    words = new.backbone.text.word.weight
+    torch.testing.assert_close(words[[0, 1, 3, 4]], old.backbone.text.word.weight)
+    torch.testing.assert_close(words[2], fresh[2])
+    torch.testing.assert_close(new.backbone.stem.weight, old.backbone.stem.weight)
+    with pytest.raises(ValueError, match="vocabulary"):
+        train.grounded(new, tmp_path / "ground.pt", ("cup", "find", "mug"), "look")
 
 
 def test_now_and_then_nothing_is_asked_and_then_nothing_is_right(folder):

@@ -60,7 +60,7 @@ class Config:
     sizes: int = 4
     attribute_weight: float = 0.5
     caption_weight: float = 0.2
-    ground_weight: float = 0.3
+    ground_weight: float = 1.0
     d: int = 128
     decoder_layers: int = 3
     tuning: str = "adapter"

@@ -40,6 +40,9 @@ PER_PICTURE = 4
 MIRRORED = {"ground": 0.5, "look": 0.0}
 """Share of the pictures that are seen in a mirror: for where things are they are as good as new ones."""
 
+UNKNOWN = 0.3
+"""Share of the instructions that have words which the policy will never know."""
+
 NOTHING = 0.02
 """Share of the triples that are asked nothing: for no words the head stays where it is."""
 
@@ -64,13 +67,13 @@ def lessons(folders: list[Path], image_size: tuple[int, int]) -> Lessons:
     """
     if image_size != PICTURE_SIZE:
         raise ValueError(f"image_size: {image_size}, expected {PICTURE_SIZE}: that of the triples")
-    words = language.vocabulary()
+    words, carriers = language.vocabulary(), language.carriers()
     train_data, test_data = PairDataset(folders, "train"), PairDataset(folders, "val")
 
     def batches(stage: str, max_words: int, size: int, seed: int) -> tuple[Source, Source]:
         tokenizer, per_picture = Tokenizer(words, max_words), PER_PICTURE if size % PER_PICTURE == 0 else 1
         return (
-            Batches(train_data, tokenizer, size, seed, per_picture, NOTHING, MIRRORED[stage]),
+            Batches(train_data, tokenizer, size, seed, per_picture, NOTHING, MIRRORED[stage], UNKNOWN, carriers),
             Batches(test_data, tokenizer, size, seed + 1),
         )
 
@@ -97,17 +100,24 @@ def load_look(run_dir: Path) -> tuple[SaPaVe, dict[str, Any]]:
     return model, state
 
 
-def grounded(model: SaPaVe, path: Path, words: tuple[str, ...]) -> None:
-    """Gives a model what the stage `ground` taught. FileNotFoundError or ValueError where that is not to be had."""
+def grounded(model: SaPaVe, path: Path, words: tuple[str, ...], stage: str) -> None:
+    """Gives a model what the stage `ground` taught. FileNotFoundError or ValueError where that is not to be had.
+
+    Only where the stage `ground` goes on may the words be others than before: in `look` nobody would learn them.
+    """
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there: train the stage `ground` first")
     state = checkpoint.read(path)
     # How it is to be adapted, and with which geometry, is open until now: ablations share one pretrained backbone.
     later = {f.name: getattr(model.config, f.name) for f in dataclasses.fields(Config) if f.name not in BACKBONE_FIELDS}
+    before = tuple(state["vocabulary"])
+    if stage == "ground":
+        later["vocabulary_size"] = model.config.vocabulary_size
+        state["vocabulary"] = words
     checkpoint.check(path, state | {"config": state["config"] | later}, model.config, words)
-    backbone = {n: v for n, v in state["model"].items() if n.startswith("backbone.")}
-    model.load_state_dict(backbone, strict=False)
-    load_parameters(dict(model.named_parameters()), state["average"])
+    prefix = "backbone."
+    taught = {n.removeprefix(prefix): v for n, v in (state["model"] | state["average"]).items() if n.startswith(prefix)}
+    model.backbone.load_state_dict(model.backbone.with_words(taught, before, words), strict=False)
 
 
 BACKBONE_FIELDS = frozenset(
@@ -191,7 +201,7 @@ def _train(args: argparse.Namespace, config: Config, given: Lessons, processes: 
     }
     for stage in STAGES if args.stage == "all" else (args.stage,):
         if source := _taught(args, stage):
-            grounded(model, source, given.vocabulary)
+            grounded(model, source, given.vocabulary, stage)
         rate = args.lr or LEARNING_RATE[stage]
         state = start(stage, model, args.run_dir / f"{stage}.pt", rate, args.seed, processes.device, extra)
         train, test = given.batches(stage, config.max_words, args.batch, args.seed)

@@ -30,8 +30,12 @@ class Tokenizer:
         """Ids (max_words,), padded with PAD; words outside the vocabulary are UNKNOWN."""
         ids = np.full(self.max_words, PAD, dtype=np.int64)
         for i, word in enumerate(split(text)[: self.max_words]):
-            ids[i] = self._ids.get(word, UNKNOWN)
+            ids[i] = self.id(word)
         return ids
+
+    def id(self, word: str) -> int:
+        """Number of a word; UNKNOWN outside the vocabulary."""
+        return self._ids.get(word, UNKNOWN)
 
     def unknown_words(self, text: str) -> list[str]:
         """Words that the model has never seen, in order; they reach it as UNKNOWN."""

@@ -11,6 +11,8 @@ is named; the relation layers, in which all patches and words attend to each oth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -128,6 +130,16 @@ class FilmCnn(Backbone):
 
     def describe(self, words: Tensor) -> Tensor:
         return self.text(words)[0].flatten(1)
+
+    def with_words(self, state: dict[str, Tensor], before: Sequence[str], now: Sequence[str]) -> dict[str, Tensor]:
+        """Words that were known keep what has been learned of them, new ones begin as they do in a new backbone."""
+        name, number = "text.word.weight", {word: i + 2 for i, word in enumerate(before)}
+        rows = self.text.word.weight.detach().clone()
+        rows[:2] = state[name][:2]  # padding and unknown
+        for i, word in enumerate(now):
+            if word in number:
+                rows[i + 2] = state[name][number[word]]
+        return state | {name: rows}
 
     def adapt(self, rank: int) -> None:
         """The eye stays as it is: what it tells about things is the same wherever the head should go.

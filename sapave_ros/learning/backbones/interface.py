@@ -39,6 +39,12 @@ class Backbone(nn.Module):
     def learn_words(self, vocabulary: Sequence[str]) -> None:
         """Tells what the words' numbers mean, before training. Who learns words from examples need not know."""
 
+    def with_words(self, state: dict[str, Tensor], before: Sequence[str], now: Sequence[str]) -> dict[str, Tensor]:
+        """The state of a backbone that was trained with other words. ValueError where it cannot learn new ones."""
+        if tuple(before) != tuple(now):
+            raise ValueError("vocabulary: this backbone has been trained with other words, and cannot learn new ones")
+        return state
+
     def is_given(self, name: str) -> bool:
         """Whether a parameter or buffer of this name comes from elsewhere unchanged, so that no checkpoint keeps it."""
         return False

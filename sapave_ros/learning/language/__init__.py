@@ -5,7 +5,7 @@ The road of an instruction: `facts` (what is true in the room) -> `sampling` (a 
 -> `wording` by the rules of `phrases` (words). `interpreter` goes the other way, knowing nothing of those rules.
 """
 
-from sapave_ros.learning.language.asking import requests, vocabulary
+from sapave_ros.learning.language.asking import carriers, requests, vocabulary
 from sapave_ros.learning.language.captions import attributes, captions
 from sapave_ros.learning.language.interpreter import resolve
 from sapave_ros.learning.language.meaning import (
@@ -27,6 +27,7 @@ __all__ = [
     "Request",
     "attributes",
     "captions",
+    "carriers",
     "head_pose",
     "requests",
     "resolve",

@@ -228,13 +228,26 @@ def _kind_of(parts: frozenset[str]) -> str:
 
 def vocabulary(lexicon: Lexicon | None = None) -> tuple[str, ...]:
     """Every word of the training grammar, sorted: those of other phrasings and of held-out objects are left out."""
-    own = lexicon or default()
-    tables = (phrases.FRAMES, phrases.CONTRASTS, phrases.QUESTIONS, phrases.NEEDS, phrases.INSIDES, phrases.DIRECTIONS)
-    rules = [rule for table in tables for rule in table["train"]]
+    return tuple(sorted(_saying() | _telling(lexicon or default())))
+
+
+def carriers() -> frozenset[str]:
+    """Words of the training grammar around what is asked for: without them the meaning is the same."""
+    return frozenset(_saying() - _telling(default()))
+
+
+def _saying() -> set[str]:
+    tables = (phrases.FRAMES, phrases.QUESTIONS, phrases.NEEDS, phrases.FRONTED, phrases.INSIDES, phrases.DIRECTIONS)
+    return phrases.words([phrases.LOOK, phrases.ANY, *(rule for table in tables for rule in table["train"])])
+
+
+def _telling(own: Lexicon) -> set[str]:
+    """Words of which the meaning is made, negations among them."""
+    rules = [*phrases.CONTRASTS["train"], "inside into"]
     rules += [*phrases.RELATIONS["train"].values(), *phrases.PLACES.values(), *phrases.WAYS.values()]
-    rules += [phrases.A_BIT, phrases.LEVEL, phrases.LOOK, phrases.VERBS, phrases.VERBS_PLURAL, phrases.ANY]
+    rules += [phrases.A_BIT, phrases.LEVEL, phrases.VERBS, phrases.VERBS_PLURAL]
     rules += [rule for both in phrases.DETERMINERS.values() for rule in both]
     rules += [phrases.SOMETHING, phrases.THING, phrases.POSSIBLE, phrases.OTHER_WORDS]
     rules += [*own.trained_nouns, *own.trained_functions, *own.trained_colours, *own.landmarks, *PART_NAMES]
     rules += [w for ws in (*SIZES.values(), *SHAPES.values()) for w in ws]
-    return tuple(sorted(phrases.words(rules)))
+    return phrases.words(rules)

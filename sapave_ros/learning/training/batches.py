@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from sapave_ros import g1
 from sapave_ros.learning.dataset import Dataset, Field
-from sapave_ros.policy.tokenizer import Tokenizer
+from sapave_ros.policy.tokenizer import PAD, UNKNOWN, Tokenizer
 
 
 class Source(Protocol):
@@ -36,7 +37,8 @@ class Batches:
     random, so that where to look does not depend on them. per_picture: so many pairs of a batch share a picture, which
     is then looked at once. nothing: share of pairs whose instruction is taken away: there is nothing to see and nothing
     to do. mirrored: share of pictures seen in a mirror, in which left is right in the words too. A search begins on one
-    side, so who learns to search sees none.
+    side, so who learns to search sees none. unknown: share of instructions with words that nobody knows, in place of
+    some of the carriers (words by which nothing is told) and among the others: people say more than a grammar does.
     """
 
     def __init__(
@@ -48,12 +50,15 @@ class Batches:
         per_picture: int = 1,
         nothing: float = 0.0,
         mirrored: float = 0.0,
+        unknown: float = 0.0,
+        carriers: Collection[str] = (),
     ):
         if batch % per_picture:
             raise ValueError(f"batch: {batch}, expected a multiple of {per_picture}, the pairs that share a picture")
         self.data, self.batch, self.seed, self.per_picture = data, batch, seed, per_picture
-        self.nothing, self.mirrored = nothing, mirrored
-        self._sides = tokenizer.encode("left")[0], tokenizer.encode("right")[0]
+        self.nothing, self.mirrored, self.unknown = nothing, mirrored, unknown
+        self._carriers = [tokenizer.id(word) for word in carriers]
+        self._sides = tokenizer.id("left"), tokenizer.id("right")
         self._by_picture = np.argsort(data[Field.IMAGE], kind="stable")  # pairs, those of a picture together
         self._count = np.bincount(data[Field.IMAGE], minlength=len(data[Field.RGB]))
         self._first = np.cumsum(self._count) - self._count
@@ -100,6 +105,9 @@ class Batches:
             batch["captions"] = self.captions[shown].astype(np.int64)
         if self.mirrored:
             self._mirror(batch, random.random(len(shown)) < self.mirrored, random)
+        if self.unknown:
+            rows = random.random(self.batch) < self.unknown
+            batch["words"][rows] = self._with_unknown(batch["words"][rows], random)
         if self.nothing:
             nothing = random.random(self.batch) < self.nothing
             for name in ("words", "chunk", "coverage"):
@@ -123,6 +131,16 @@ class Batches:
         batch["joint_positions"][pairs, yaw] *= -1
         low, high = g1.OTHER.lower, g1.OTHER.upper
         batch["joint_positions"][pairs, len(g1.HEAD) :] = random.uniform(low, high, (int(pairs.sum()), len(low)))
+
+    def _with_unknown(self, words: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Instructions (n, L) in which half of the carriers are unknown, and up to two unknown words come besides."""
+        lost = np.isin(words, self._carriers) & (random.random(words.shape) < 0.5)
+        length = (words != PAD).sum(1, keepdims=True)
+        at = random.uniform(-1, length, (len(words), 2))  # behind the word of that number
+        at[(random.random(at.shape) < 0.5) | (length + 2 > words.shape[1])] = np.inf
+        order = np.argsort(np.hstack([np.broadcast_to(np.arange(words.shape[1]), words.shape), at]), 1, kind="stable")
+        longer = np.pad(np.where(lost, UNKNOWN, words), ((0, 0), (0, 2)), constant_values=UNKNOWN)
+        return np.take_along_axis(longer, order, 1)[:, : words.shape[1]]
 
     def _other_side(self, words: np.ndarray) -> np.ndarray:
         left, right = self._sides
