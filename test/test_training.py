@@ -499,9 +499,10 @@ def test_words_that_were_known_keep_their_meaning_where_others_come(tmp_path):
     config = dataclasses.replace(CONFIGS["debug"], vocabulary_size=4)
     old, new = (model_module.SaPaVe(dataclasses.replace(config, vocabulary_size=n)) for n in (4, 5))
     state = {"stage": "ground", "step": 1, "config": plain(old.config), "vocabulary": ["find", "mug"]}
+    state["training"] = {"stage": "ground", "steps": 1}
     checkpoint.write(tmp_path / "ground.pt", state | {"model": old.state_dict(), "average": {}, "optimiser": {}})
     fresh = new.backbone.text.word.weight.detach().clone()
-    train.grounded(new, tmp_path / "ground.pt", ("cup", "find", "mug"), "ground")
+    assert train.grounded(new, tmp_path / "ground.pt", ("cup", "find", "mug"), "ground") == state["training"]
     words = new.backbone.text.word.weight
     torch.testing.assert_close(words[[0, 1, 3, 4]], old.backbone.text.word.weight)
     torch.testing.assert_close(words[2], fresh[2])

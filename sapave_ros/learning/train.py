@@ -100,8 +100,9 @@ def load_look(run_dir: Path) -> tuple[SaPaVe, dict[str, Any]]:
     return model, state
 
 
-def grounded(model: SaPaVe, path: Path, words: tuple[str, ...], stage: str) -> None:
-    """Gives a model what the stage `ground` taught. FileNotFoundError or ValueError where that is not to be had.
+def grounded(model: SaPaVe, path: Path, words: tuple[str, ...], stage: str) -> dict[str, Any]:
+    """Gives a model what the stage `ground` taught; returns how that was trained. FileNotFoundError or ValueError where
+    it is not to be had.
 
     Only where the stage `ground` goes on may the words be others than before: in `look` nobody would learn them.
     """
@@ -118,6 +119,7 @@ def grounded(model: SaPaVe, path: Path, words: tuple[str, ...], stage: str) -> N
     prefix = "backbone."
     taught = {n.removeprefix(prefix): v for n, v in (state["model"] | state["average"]).items() if n.startswith(prefix)}
     model.backbone.load_state_dict(model.backbone.with_words(taught, before, words), strict=False)
+    return dict(state["training"])
 
 
 BACKBONE_FIELDS = frozenset(
@@ -187,25 +189,16 @@ def _train(args: argparse.Namespace, config: Config, given: Lessons, processes: 
     torch.manual_seed(args.seed)
     model = SaPaVe(config)
     model.backbone.learn_words(given.vocabulary)
-    extra = {
-        "vocabulary": list(given.vocabulary),
-        "head_bound_rad": list(given.head_bound_rad),
-        "training": {
-            **given.about,
-            "seed": args.seed,
-            "commit": _commit(),
-            "ground_steps": args.ground_steps,
-            "look_steps": args.look_steps,
-            "batch": args.batch * processes.count,
-        },
-    }
     for stage in STAGES if args.stage == "all" else (args.stage,):
+        steps = getattr(args, f"{stage}_steps")
+        run: dict[str, Any] = {"stage": stage, "steps": steps, "batch": args.batch * processes.count, "seed": args.seed}
+        run |= {"commit": _commit(), **given.about}
         if source := _taught(args, stage):
-            grounded(model, source, given.vocabulary, stage)
+            run["backbone"] = grounded(model, source, given.vocabulary, stage)
+        extra = {"vocabulary": list(given.vocabulary), "head_bound_rad": list(given.head_bound_rad), "training": run}
         rate = args.lr or LEARNING_RATE[stage]
         state = start(stage, model, args.run_dir / f"{stage}.pt", rate, args.seed, processes.device, extra)
         train, test = given.batches(stage, config.max_words, args.batch, args.seed)
-        steps = getattr(args, f"{stage}_steps")
         schedule = Schedule(steps, args.seed, args.precision == "bf16", args.evaluate_every)
         train_stage(state, train, test, schedule, processes)
 

@@ -48,8 +48,8 @@ class Manifest:
     network sees as 1. *_bound_rad: largest |increment| per step [rad] in the training data, 0 where
     untrained. trained_heads: heads that may move joints. vocabulary: words by id, after padding and
     unknown. max_words: words of an instruction that are read. denoising_steps: Euler steps in the graph.
-    training: seed, commit, configuration and data of the training run. weights_bytes, weights_sha256: the
-    first bytes of the file, all but this manifest, and their hash.
+    training: seed, commit, configuration and data of the training run, and of those that it went on from.
+    weights_bytes, weights_sha256: the first bytes of the file, all but this manifest, and their hash.
     """
 
     name: str
