@@ -50,7 +50,7 @@ setup(
         "train": ["torch>=2.6", "onnx", "onnxscript", "tensorboard", "tqdm", "mujoco>=3.17", "pyarrow>=15"],
         # A pretrained vision-language model as the backbone (sapave_ros/learning/backbones/vlm.py).
         "vlm": ["transformers>=5.0", "peft>=0.18", "pillow"],
-        # Making training data past one machine: `sapave data --ray ADDRESS`.
+        # Past one machine: `sapave data --ray ADDRESS`, `sapave eval --ray ADDRESS`.
         "cluster": ["ray>=2.9"],
         "gpu": ["onnxruntime-gpu>=1.17"],
         "test": [

@@ -572,7 +572,11 @@ def test_only_what_is_missing_is_played(actor, tmp_path):
 
 def test_what_is_done_is_kept_while_an_earlier_case_is_still_searched_for(actor, monkeypatch):
     todo = [Task("score", "val", i) for i in range(4)]
-    monkeypatch.setattr(perception_play, "_shared", lambda s, ts, _: ((t, actor(s).do(t)) for t in reversed(ts)))
+
+    def backwards(workers, begin, of):
+        return lambda work, tasks: ((t, actor(of).do(t)) for t in reversed(tasks))
+
+    monkeypatch.setattr(perception_play, "Processes", backwards)
     kept: list[Task] = []
     rows = play(Settings({}, ("still",)), todo, 2, False, {}, lambda task, _: kept.append(task))
     assert kept == todo[::-1]

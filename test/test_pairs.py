@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +14,10 @@ from hypothesis import strategies as st
 pytest.importorskip("mujoco")
 pytest.importorskip("pyarrow")
 
+from fake_ray import FakeRay
+
 from sapave_ros import cli, g1
+from sapave_ros.crew import Alone, RayCluster
 from sapave_ros.learning import labels as flow
 from sapave_ros.learning.pairs import card, labels, make, store
 from sapave_ros.learning.pairs.camera import DEPTH_SIZE, GRID, PATCH, PICTURE_SIZE, Device, View
@@ -385,41 +387,32 @@ def names_in(folder: Path, count: int) -> list[ShardName]:
 def test_interrupted_work_goes_on_where_it_stopped(fake, tmp_path, shard):
     names = names_in(tmp_path, 4)
 
-    def interrupted(tasks):
-        for n, done in enumerate(make.alone(tasks)):
-            if n == 2:
-                (tmp_path / "train-0-00003.pairs.partial").write_bytes(b"half")
-                raise KeyboardInterrupt
-            yield done
+    class Interrupted(Alone):
+        def __call__(self, work, tasks):
+            for n, done in enumerate(super().__call__(work, tasks)):
+                if n == 2:
+                    (tmp_path / "train-0-00003.pairs.partial").write_bytes(b"half")
+                    raise KeyboardInterrupt
+                yield done
 
     with pytest.raises(KeyboardInterrupt):
-        make.make(names, Rooms, interrupted, bar=False)
+        make.make(names, Rooms, Interrupted(), bar=False)
     assert not list(tmp_path.glob("*.partial"))
     names[1].file("pairs").write_bytes(b"damaged")
     store.write(names[3], shard)
     names[3].note.unlink()  # killed before it was whole
     fake.clear()
-    make.make(names, Rooms, make.alone, bar=False)
+    make.make(names, Rooms, Alone(), bar=False)
     assert fake == [1, 3]
-    make.make(names, Rooms, make.alone, bar=False)
+    make.make(names, Rooms, Alone(), bar=False)
     assert fake == [1, 3]
     for n in names:
         store.check(n)
 
 
 def test_past_one_machine_shards_come_back_as_bytes(fake, tmp_path):
-    """Against a cluster that has Ray's face."""
-    calls: list[str] = []
-    ray = SimpleNamespace(
-        init=lambda **options: calls.append(options["address"]),
-        remote=lambda f: SimpleNamespace(remote=lambda task: f(task)),
-        wait=lambda waiting, num_returns: (waiting[:num_returns], waiting[num_returns:]),
-        get=lambda reference: reference,
-        shutdown=lambda: calls.append("down"),
-    )
     names = names_in(tmp_path, 2)
-    make.make(names, Rooms, make.ray_cluster("head:1", ray), bar=False)
-    assert calls == ["head:1", "down"]
+    make.make(names, Rooms, RayCluster("head:1", FakeRay()), bar=False)
     for n in names:
         store.check(n)
 

@@ -21,6 +21,7 @@ import mujoco
 import numpy as np
 
 from sapave_ros.cli import json_argument
+from sapave_ros.crew import Processes
 from sapave_ros.learning.pairs import make
 from sapave_ros.learning.pairs.camera import DEPTH_SIZE, PICTURE_SIZE, View
 from sapave_ros.learning.pairs.generate import ShardMaker
@@ -147,7 +148,7 @@ def scaling(triples: int, folder: Path) -> dict[str, float]:
         names = [ShardName(folder / str(workers), "train", 0, i) for i in range(shards)]
         at: list[float] = []
         spent: list[float] = []
-        for done in make.processes(workers)([make.Task(n, Rooms, triples) for n in names]):
+        for done in make.made_by(Processes(workers), [make.Task(n, Rooms, triples) for n in names]):
             at.append(time.perf_counter())
             spent.append(done.processor_s)
         # Up to the first round the processes start.

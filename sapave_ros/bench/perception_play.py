@@ -8,12 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,8 +21,8 @@ from sapave_ros.bench.criteria import LookCriterion
 from sapave_ros.bench.lockstep import Episode, Eyes, HeadLoop, Looker, LoopTiming, Picture
 from sapave_ros.bench.perception_cases import Case, CaseMaker, NoSuchCase, Pair
 from sapave_ros.core.observation import ObservationParameters
+from sapave_ros.crew import Alone, Processes
 from sapave_ros.learning.pairs.camera import NOMINAL, PICTURE_SIZE, Device
-from sapave_ros.orphans import die_with_pool
 from sapave_ros.policy.session import SessionParameters
 from sapave_ros.sim.rooms import Room
 from sapave_ros.sim.targets import HeadPose, Target
@@ -325,16 +320,11 @@ class Player:
 
 # -- many processes ------------------------------------------------------------------------------
 
-_ENVIRONMENT = {"LP_NUM_THREADS": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""A process is one core's: software rendering and linear algebra would each start threads for all of them."""
-
 _player: Player
 
 
 def _begin(settings: Settings) -> None:
     global _player
-    die_with_pool()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
     _player = Player(settings)
 
 
@@ -354,11 +344,11 @@ def play(
 
     known: what came of tasks before, which are not played again. keep: is told of every task that is, as it ends.
     """
-    os.environ.update(_ENVIRONMENT)
     of = {task: known[task] for task in tasks if task in known} if known else {}
     missing = [task for task in tasks if task not in of]
     workers = min(workers, len(missing))
-    work = _shared(settings, missing, workers) if workers > 1 else _alone(settings, missing)
+    # As they end: what is done is not to wait for a case that is searched for in hundreds of rooms.
+    work = Processes(workers, _begin, settings)(_do, missing) if workers > 1 else _alone(settings, missing)
     with (
         contextlib.closing(work),
         tqdm(
@@ -381,27 +371,6 @@ def _alone(settings: Settings, tasks: Sequence[Task]) -> Generator[Done, None, N
         return
     player = Player(settings)
     try:
-        for task in tasks:
-            yield task, player.do(task)
+        yield from Alone()(player.do, tasks)
     finally:
         player.close()
-
-
-def _shared(settings: Settings, tasks: Sequence[Task], workers: int) -> Generator[Done, None, None]:
-    """As they end: what is done is not to wait for a case that is searched for in hundreds of rooms."""
-    # spawn: a graphics context does not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, context, _begin, (settings,))
-    try:
-        of = {executor.submit(_do, task): task for task in tasks}
-        for future in as_completed(of):
-            yield of.pop(future), future.result()
-    except BrokenProcessPool as error:
-        raise RuntimeError("a worker was killed (out of memory?); try again with fewer --workers") from error
-    except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,9 @@ from tqdm import tqdm
 
 from sapave_ros.cli import json_argument
 from sapave_ros.core.kinematics import Kinematics
+from sapave_ros.crew import crew
 from sapave_ros.offline import again, gate, score
 from sapave_ros.offline.recording import Recording
-from sapave_ros.orphans import die_with_pool
 from sapave_ros.policy.manifest import SHIPPED
 from sapave_ros.policy.session import SessionParameters
 from sapave_ros.share import share_path
@@ -34,8 +32,9 @@ MODEL = "model"
 
 @dataclass(frozen=True)
 class Task:
-    """One bag to ask all models about."""
+    """One bag to ask all models about. number: its place among all."""
 
+    number: int
     bag: Path
     models: Mapping[str, Path]
     parameters: SessionParameters
@@ -66,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--page", type=Path, metavar="DIR", help="also write all of it as a page with plots")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, for several bags")
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help='use this Ray cluster instead, which has the bags and models in the same places; "local" starts one here',
+    )
     json_argument(parser)
 
 
@@ -77,13 +81,16 @@ def run(args: argparse.Namespace) -> int:
     before = gate.read(args.baseline) if args.baseline else None
     if args.page:
         args.page.mkdir(parents=True, exist_ok=True)
-    tasks = [Task(bag, models, SessionParameters(chunking=args.chunking)) for bag in args.bags]
-    reports = []
-    with _crew(min(args.workers, len(tasks))) as crew:
-        for report in crew(tasks):
-            reports.append(report)
-            say(report)
-    result = {"models": {n: str(p) for n, p in models.items()}, "chunking": args.chunking, "bags": reports}
+    tasks = [Task(i, bag, models, SessionParameters(chunking=args.chunking)) for i, bag in enumerate(args.bags)]
+    reports: dict[int, dict[str, Any]] = {}
+    one = len(tasks) == 1 and not args.ray
+    with tqdm(total=len(tasks), unit="bag", disable=one, dynamic_ncols=True) as progress:
+        for task, report in crew(min(args.workers, len(tasks)), args.ray)(partial(evaluate, bar=one), tasks):
+            reports[task.number] = report
+            progress.update()
+            say(report, print if one else progress.write)
+    result = {"models": {n: str(p) for n, p in models.items()}, "chunking": args.chunking}
+    result["bags"] = [reports[task.number] for task in tasks]
     if args.json:
         args.json.write_text(json.dumps(result, indent=1))
     if args.page:
@@ -112,38 +119,27 @@ def named(model: Path | None, further: list[str]) -> dict[str, Path]:
     return models
 
 
-def say(report: Mapping[str, Any]) -> None:
+def say(report: Mapping[str, Any], write: Callable[[str], object] = print) -> None:
     """One bag, in lines."""
     run_of = report["run"]
-    print(f"{report['bag']}: {sum(run_of['messages'].values())} messages")
+    write(f"{report['bag']}: {sum(run_of['messages'].values())} messages")
     for line in run_of["damage"]:
-        print(f"  damaged: {line}")
+        write(f"  damaged: {line}")
     if latency := run_of["latency_s"]:
-        print(f"  exposure to chunk {1e3 * latency['median']:.0f} ms, p95 {1e3 * latency['p95']:.0f} ms")
+        write(f"  exposure to chunk {1e3 * latency['median']:.0f} ms, p95 {1e3 * latency['p95']:.0f} ms")
     for name, figures in report["models"].items():
-        print(f"  {name}: {figures['observed']} exposures")
+        write(f"  {name}: {figures['observed']} exposures")
         for why, count in figures["missing"].items():
-            print(f"    {count} not there: {why}")
+            write(f"    {count} not there: {why}")
         for topic, count in figures["malformed"].items():
-            print(f"    {count} malformed on {topic}, passed over")
+            write(f"    {count} malformed on {topic}, passed over")
         if figures["unknown_words"]:
-            print(f"    words that it has never seen: {', '.join(figures['unknown_words'])}")
+            write(f"    words that it has never seen: {', '.join(figures['unknown_words'])}")
         for head, same in figures["identical"].items():
             largest = f", largest difference {same['largest_rad']:.2g} rad" if same["chunks"] < same["of"] else ""
-            print(f"    {head}: {same['chunks']} of {same['of']} chunks are the robot's, bit for bit{largest}")
+            write(f"    {head}: {same['chunks']} of {same['of']} chunks are the robot's, bit for bit{largest}")
         for group, of in figures["groups"].items():
             error = "nothing to compare with" if of["error_rad"] is None else f"{1e3 * of['error_rad']:.2f} mrad a step"
             jump = "" if of["jump_rad"] is None else f", jump at a boundary p95 {1e3 * of['jump_rad']['p95']:.1f} mrad"
             refused = f", refused: {of['refused']}" if of["refused"] else ""
-            print(f"    {group}: error {error} in {of['compared_steps']} steps{jump}{refused}")
-
-
-@contextmanager
-def _crew(workers: int) -> Iterator[Any]:
-    """How the tasks are shared out: here with a bar for one bag after the other, or by processes."""
-    if workers == 1:
-        yield lambda tasks: (evaluate(task, bar=True) for task in tasks)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, die_with_pool) as executor:
-        yield lambda tasks: tqdm(executor.map(evaluate, tasks), total=len(tasks), unit="bag", dynamic_ncols=True)
+            write(f"    {group}: error {error} in {of['compared_steps']} steps{jump}{refused}")

@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from sapave_ros.crew import crew
 from sapave_ros.learning.pairs import card, make, store
 from sapave_ros.learning.pairs.generate import TRIPLES_PER_SHARD
 from sapave_ros.learning.pairs.source import Rooms
@@ -46,14 +47,7 @@ def run(args: argparse.Namespace) -> int:
         if not 0 <= first < last:
             raise ValueError(f"--shards {first} {last}: expected FROM < TO")
         wanted = [ShardName(folder, args.split, args.seed, i) for i in range(first, last)]
-        crew = (
-            make.ray_cluster(args.ray)
-            if args.ray
-            else make.alone
-            if args.workers == 1
-            else make.processes(args.workers)
-        )
-        done = make.make(wanted, Rooms, crew)
+        done = make.make(wanted, Rooms, crew(args.workers, args.ray))
         if args.shards:  # a part of the work: the card is for the whole
             return 0
         print(f"{len(done)} shards made, {len(wanted) - len(done)} were there")

@@ -1,32 +1,23 @@
-"""Many shards: on all cores of this machine by processes, or past it with Ray. What is whole is never made again."""
+"""Many shards, by whatever crew there is. What is whole is never made again."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import multiprocessing
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
+from sapave_ros.crew import Crew
 from sapave_ros.learning.pairs import store
 from sapave_ros.learning.pairs.generate import TRIPLES_PER_SHARD, ShardMaker
 from sapave_ros.learning.pairs.source import Source
 from sapave_ros.learning.pairs.splits import Split, split_named
 from sapave_ros.learning.pairs.store import ShardError, ShardName
-from sapave_ros.orphans import die_with_pool
-
-_ENVIRONMENT = {"LP_NUM_THREADS": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""A worker is one core's: software rendering and linear algebra would each start threads for all of them."""
 
 _SHARD_BYTES = 9_000_000  # of 1000 triples, about
 
@@ -71,65 +62,15 @@ def make_one(task: Task) -> Done:
     return Done(task.name, len(shard.pairs["text"]), pictures, size, time.process_time() - start_s)
 
 
-Crew = Callable[[Sequence[Task]], Generator[Done, None, None]]
-"""Whoever makes shards, in any order, each whole or not at all."""
-
-
-def alone(tasks: Sequence[Task]) -> Generator[Done, None, None]:
-    """In this process, one after the other."""
-    os.environ.update(_ENVIRONMENT)
-    for task in tasks:
-        yield make_one(task)
-
-
-def processes(workers: int) -> Crew:
-    """So many processes of this machine. A worker that is killed ends it all with a RuntimeError."""
-
-    def crew(tasks: Sequence[Task]) -> Generator[Done, None, None]:
-        os.environ.update(_ENVIRONMENT)
-        executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), die_with_pool)
-        try:
-            for future in as_completed([executor.submit(make_one, t) for t in tasks]):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise RuntimeError(
-                "a worker was killed (out of memory?); what is whole is kept: try again with fewer --workers"
-            ) from error
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                child.terminate()
-            raise
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
-
-    return crew
-
-
-def ray_cluster(address: str, ray: Any = None) -> Crew:
-    """All cores of a Ray cluster. address: as `ray.init` takes it; "local" starts one on this machine.
-
-    Shards travel back as bytes and are written here, so the machines need no folder in common. ray: the module, or
-    whatever has its init, remote, wait, get and shutdown. Raises ModuleNotFoundError where Ray is not installed.
-    """
-
-    def crew(tasks: Sequence[Task]) -> Generator[Done, None, None]:
-        module: Any = importlib.import_module("ray") if ray is None else ray  # only here: nobody else needs it
-        variables = {**_ENVIRONMENT, "MUJOCO_GL": os.environ.get("MUJOCO_GL", "egl")}
-        module.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False)
-        try:
-            remote = module.remote(make_bytes)
-            waiting = [remote.remote(t) for t in tasks]
-            while waiting:
-                ready, waiting = module.wait(waiting, num_returns=1)
-                for reference in ready:
-                    done, files = module.get(reference)
-                    _put(done.name, files)
-                    yield done
-        finally:
-            module.shutdown()
-
-    return crew
+def made_by(crew: Crew, tasks: Sequence[Task]) -> Generator[Done, None, None]:
+    """Shards in any order, each whole or not at all."""
+    if crew.shares_files:
+        for _, done in crew(make_one, tasks):
+            yield done
+        return
+    for _, (done, files) in crew(make_bytes, tasks):
+        _put(done.name, files)
+        yield done
 
 
 def make_bytes(task: Task) -> tuple[Done, dict[str, bytes]]:
@@ -172,6 +113,7 @@ def make(
 ) -> list[Done]:
     """Makes those of the shards that are missing, with a progress bar; returns what was made.
 
+    Where the crew has other files than this machine, shards travel back as bytes and are written here.
     May be interrupted at any time. Raises OSError where the disk is full, RuntimeError where a worker was killed.
     """
     missing = outstanding(names, tqdm.write)
@@ -197,7 +139,7 @@ def make(
     try:
         with (
             contextlib.closing(progress),
-            contextlib.closing(crew([Task(n, source, triples) for n in missing])) as work,
+            contextlib.closing(made_by(crew, [Task(n, source, triples) for n in missing])) as work,
         ):
             for done in work:
                 made.append(done)
