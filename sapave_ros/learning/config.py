@@ -54,7 +54,7 @@ class Config:
     summaries: int = 4
     widths: tuple[int, int, int, int] = (16, 32, 64, 96)
     blocks: tuple[int, int, int] = (1, 2, 2)
-    relation_layers: int = 2
+    relation_layers: int = 4
     colours: int = 16
     kinds: int = 128
     sizes: int = 4

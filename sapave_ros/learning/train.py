@@ -104,7 +104,8 @@ def grounded(model: SaPaVe, path: Path, words: tuple[str, ...], stage: str) -> d
     """Gives a model what the stage `ground` taught; returns how that was trained. FileNotFoundError or ValueError where
     it is not to be had.
 
-    Only where the stage `ground` goes on may the words be others than before: in `look` nobody would learn them.
+    Only where the stage `ground` goes on may there be other words than before, or more relation layers: in `look`
+    nobody would learn them.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there: train the stage `ground` first")
@@ -114,12 +115,13 @@ def grounded(model: SaPaVe, path: Path, words: tuple[str, ...], stage: str) -> d
     before = tuple(state["vocabulary"])
     if stage == "ground":
         later["vocabulary_size"] = model.config.vocabulary_size
+        later["relation_layers"] = max(model.config.relation_layers, state["config"]["relation_layers"])
         state["vocabulary"] = words
     checkpoint.check(path, state | {"config": state["config"] | later}, model.config, words)
     prefix = "backbone."
     taught = {n.removeprefix(prefix): v for n, v in (state["model"] | state["average"]).items() if n.startswith(prefix)}
     model.backbone.load_state_dict(model.backbone.with_words(taught, before, words), strict=False)
-    return dict(state["training"])
+    return {**state["training"], "steps": state["step"]}
 
 
 BACKBONE_FIELDS = frozenset(

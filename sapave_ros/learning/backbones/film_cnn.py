@@ -74,7 +74,8 @@ class Block(nn.Module):
 class RelationLayer(nn.Module):
     """Patches and words attend to the words and to the patches by fours, each at the place of its own.
 
-    Fours are enough to tell where other things are, and a quarter of the cost.
+    Fours are enough to tell where other things are, and a quarter of the cost. At first a layer adds nothing, so that a
+    backbone which has learned can be given more of them.
     """
 
     def __init__(self, d: int):
@@ -82,6 +83,9 @@ class RelationLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(2))
         self.attention = Attention(d)
         self.mlp = nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Linear(2 * d, d))
+        for last in (self.attention.out, self.mlp[-1]):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor, grid: tuple[int, int], mask: Tensor) -> Tensor:
         """x (B, h w + words, d), mask (B, 1, 1, fours + words)."""
