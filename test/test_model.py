@@ -269,7 +269,7 @@ def test_readout_learns_what_things_are_and_are_called():
     ground = Ground(SaPaVe(CONFIGS["debug"]))
     b = inputs(9, batch=2) | things()
     b |= {"coverage": b["item_coverage"][:, 0]}
-    optimiser = torch.optim.Adam(ground.parameters(), 1e-2)
+    optimiser = torch.optim.Adam(ground.parameters(), 5e-3)
     first = last = None
     for _ in range(60):
         last = ground(b)
