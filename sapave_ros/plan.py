@@ -105,7 +105,6 @@ def environment(options: Options, name: str = "") -> dict[str, str]:
     }
     if options.sim:
         env["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-        env.setdefault("MUJOCO_GL", os.environ.get("MUJOCO_GL", "egl"))
     return env
 
 

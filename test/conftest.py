@@ -11,7 +11,6 @@ import pytest
 
 from sapave_ros.shared_memory import clear_left_behind
 
-os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 
