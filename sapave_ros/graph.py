@@ -83,6 +83,7 @@ DEPTH = "/camera/aligned_depth_to_color/image_raw"
 CAMERA_INFO = "/camera/color/camera_info"
 JOINT_STATES = "/joint_states"
 INSTRUCTION = "/sapave/instruction"
+FOLLOWED = "/sapave/instruction/followed"
 HEAD_INCREMENTS = "/sapave/head/increments"
 ARM_INCREMENTS = "/sapave/arms/increments"
 HEAD_COMMAND = "/sapave/head/command"
@@ -144,6 +145,8 @@ STREAMS: tuple[Stream, ...] = (
            0.3, "measured positions; each controller publishes its own joints"),
     Stream(INSTRUCTION, "std_msgs/String", ("*",), ("inference", "watchdog"), Qos.LATCHED, None, None,
            "what to do now; empty = nothing"),
+    Stream(FOLLOWED, "std_msgs/String", ("inference",), ("*",), Qos.LATCHED, None, None,
+           "the instruction in force: whoever joins or records later is told, though who gave it is gone"),
     Stream(HEAD_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("head", "watchdog"), Qos.COMMAND,
            INFERENCE_HZ, 1.0, "one action chunk of the neck: 2 joints"),
     Stream(ARM_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("arm", "watchdog"), Qos.COMMAND,
