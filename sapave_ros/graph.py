@@ -161,7 +161,7 @@ STREAMS: tuple[Stream, ...] = (
            TELEOP_HZ, None, "as above, from a person"),
     Stream(TAKEOVER, "diagnostic_msgs/DiagnosticStatus", ("teleop",), ("watchdog", "*"), Qos.COMMAND, 25.0, 0.2,
            "which groups a person has taken, whether the deadman is held, the stop button of the joystick"),
-    Stream(JOY, "sensor_msgs/Joy", ("*",), ("teleop",), Qos.EVENT, None, 0.3,
+    Stream(JOY, "sensor_msgs/Joy", ("*",), ("teleop", "*"), Qos.EVENT, None, 0.3,
            "the joystick, as `joy_node` publishes it (20 Hz and with every change)"),
     Stream(REMOTE, "sensor_msgs/Joy", ("arm",), ("teleop", "*"), Qos.SENSOR, 25.0, 0.3,
            "the Unitree remote, from the bytes in LowState; serves where there is no joystick"),
