@@ -32,6 +32,7 @@ _BENCHES = {
     "perception": ("sapave_ros.bench.perception", "closed-loop success of looking where words say, on three splits"),
     "data": ("sapave_ros.bench.data", "how fast training data are made, as a share of raw rendering, and read"),
     "latency": ("sapave_ros.bench.latency", "rates, latencies and CPU of the real processes"),
+    "record": ("sapave_ros.bench.recording", "what a recorder costs the graph, and whether all is in its bag"),
     "takeover": ("sapave_ros.bench.takeover", "how smooth it is when a person takes over by joystick"),
     "shadow": ("sapave_ros.bench.shadow", "what a graph in shadow mode sends to the actuators, counted by the robot"),
     "tick": ("sapave_ros.bench.tick", "cost of one 250 Hz tick, ours against plain SDK calls"),

@@ -83,6 +83,7 @@ DEPTH = "/camera/aligned_depth_to_color/image_raw"
 CAMERA_INFO = "/camera/color/camera_info"
 JOINT_STATES = "/joint_states"
 INSTRUCTION = "/sapave/instruction"
+FOLLOWED = "/sapave/instruction/followed"
 HEAD_INCREMENTS = "/sapave/head/increments"
 ARM_INCREMENTS = "/sapave/arms/increments"
 HEAD_COMMAND = "/sapave/head/command"
@@ -144,6 +145,8 @@ STREAMS: tuple[Stream, ...] = (
            0.3, "measured positions; each controller publishes its own joints"),
     Stream(INSTRUCTION, "std_msgs/String", ("*",), ("inference", "watchdog"), Qos.LATCHED, None, None,
            "what to do now; empty = nothing"),
+    Stream(FOLLOWED, "std_msgs/String", ("inference",), ("*",), Qos.LATCHED, None, None,
+           "the instruction in force: whoever joins or records later is told, though who gave it is gone"),
     Stream(HEAD_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("head", "watchdog"), Qos.COMMAND,
            INFERENCE_HZ, 1.0, "one action chunk of the neck: 2 joints"),
     Stream(ARM_INCREMENTS, "trajectory_msgs/JointTrajectory", ("inference",), ("arm", "watchdog"), Qos.COMMAND,
@@ -158,7 +161,7 @@ STREAMS: tuple[Stream, ...] = (
            TELEOP_HZ, None, "as above, from a person"),
     Stream(TAKEOVER, "diagnostic_msgs/DiagnosticStatus", ("teleop",), ("watchdog", "*"), Qos.COMMAND, 25.0, 0.2,
            "which groups a person has taken, whether the deadman is held, the stop button of the joystick"),
-    Stream(JOY, "sensor_msgs/Joy", ("*",), ("teleop",), Qos.EVENT, None, 0.3,
+    Stream(JOY, "sensor_msgs/Joy", ("*",), ("teleop", "*"), Qos.EVENT, None, 0.3,
            "the joystick, as `joy_node` publishes it (20 Hz and with every change)"),
     Stream(REMOTE, "sensor_msgs/Joy", ("arm",), ("teleop", "*"), Qos.SENSOR, 25.0, 0.3,
            "the Unitree remote, from the bytes in LowState; serves where there is no joystick"),

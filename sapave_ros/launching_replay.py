@@ -19,6 +19,8 @@ from launch.actions import (
 from launch.event_handlers import OnProcessIO
 from launch.launch_description_entity import LaunchDescriptionEntity
 
+from sapave_ros import graph
+from sapave_ros.bag import metadata
 from sapave_ros.bag.player import PlayParameters
 from sapave_ros.bag.replayed import ALONE, ROSBAG2_NODE, rosbag2_command
 from sapave_ros.launching import when_ready
@@ -52,8 +54,10 @@ def _actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         loop=bool(yaml.safe_load(given["loop"])),
         paused=bool(yaml.safe_load(given["paused"])),
     )
-    streams = chosen(given["topics"].split())
-    command = rosbag2_command(Path(given["bag"]), streams, use.rate, use.start_s, use.loop, use.paused)
+    bag, wanted = Path(given["bag"]), chosen(given["topics"].split())
+    counts = metadata.counts(bag)
+    streams = [s for s in wanted if counts.get(s.topic, 0) or s.topic != graph.FOLLOWED]
+    command = rosbag2_command(bag, streams, use.rate, use.start_s, use.loop, use.paused)
     player = ExecuteProcess(cmd=command, name="player", output="screen", on_exit=Shutdown(reason="the bag has ended"))
     # It looks before the player starts and all the while: rosbag2 itself plays beside anybody.
     guard = ExecuteProcess(

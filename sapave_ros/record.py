@@ -20,6 +20,7 @@ from sapave_ros.share import share_path
 if TYPE_CHECKING:  # it needs the library mcap, which `--help` does without
     from sapave_ros.bag.episodes import Episodes
     from sapave_ros.bag.recorder import Tally
+    from sapave_ros.bag.writer import BagWriter
 
 FOLDER = Path("out/bags")
 
@@ -57,8 +58,11 @@ def ros2_bag_command(output: str, split_mb: float, split_s: float, distro: str |
     return [*command, *([] if plain else ["--topics"]), *(s.topic for s in graph.STREAMS)]
 
 
-def run(args: argparse.Namespace) -> int:
-    """Exit code 0: ended by Ctrl-C; 1: ended by itself, such as on a full disk; 2: could not begin."""
+def run(args: argparse.Namespace, writer: type[BagWriter] | None = None) -> int:
+    """Exit code 0: ended by Ctrl-C; 1: ended by itself, such as on a full disk; 2: could not begin.
+
+    writer: what writes, `BagWriter` unless given.
+    """
     from sapave_ros.bag import document
     from sapave_ros.bag.episodes import Episodes
     from sapave_ros.bag.recorder import Recorder
@@ -77,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
     convert = conversions(streams, args.compress)
 
     def make(bag: Path) -> Recorder:
-        writer = BagWriter(bag, topics, parameters, software)
-        return Recorder(writer, [s.topic for s in streams], convert)
+        sink = (writer or BagWriter)(bag, topics, parameters, software)
+        return Recorder(sink, [s.topic for s in streams], convert)
 
     if args.episodes:
         kept = [s.topic for s in streams if s.qos is graph.Qos.LATCHED]

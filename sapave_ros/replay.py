@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 0: played, or ended by Ctrl-C; 1: somebody is there beside whom nothing is; 2: could not begin."""
     from sapave_ros.bag.player import Player, PlayParameters
     from sapave_ros.bag.reader import Bag
-    from sapave_ros.bag.replayed import left_out, replayed_sources, replayed_topic
+    from sapave_ros.bag.replayed import left_out, replayed_sources
     from sapave_ros.keys import Keys
 
     parameters = PlayParameters(args.rate, args.start, args.duration, args.loop, args.paused)
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     )
     with closing(player), Keys(sys.stdin) as keys:
         for source in sources:
-            print(f"{source.recorded} as {replayed_topic(source.stream)}")
+            print(f"{source.recorded} as {source.topic}")
         if (others := left_out(bag)) and not args.topics:
             print(f"not of the graph, not replayed: {', '.join(others)}")
         print(HELP if keys.there else "Ctrl-C ends it", flush=True)
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             return node
 
         code = ros.run("replay", make, argv=[])
-    print(table({replayed_topic(s.stream): player.tallies[s.recorded] for s in sources}), flush=True)
+    print(table({s.topic: player.tallies[s.recorded] for s in sources}), flush=True)
     if bag.damage:
         print(
             f"the bag is damaged; no more of it than can be read was played: {'; '.join(bag.damage)}", file=sys.stderr

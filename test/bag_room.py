@@ -14,7 +14,7 @@ from rosgraph_msgs.msg import Clock
 from sapave_ros import graph
 from sapave_ros.bag.player import Player, PlayParameters
 from sapave_ros.bag.reader import Bag
-from sapave_ros.bag.replayed import replayed_sources, replayed_topic
+from sapave_ros.bag.replayed import replayed_sources
 from sapave_ros.nodes import alone, ros
 from sapave_ros.nodes.replay import ReplayNode, nothing_said, perishable
 
@@ -33,10 +33,11 @@ class Room:
         self.nodes: list[Node] = []
         self.listener = self.join("listener")
         sources = replayed_sources(bag)
-        for stream in [s.stream for s in sources]:
+        for source in sources:
+            stream = source.stream
             profile = QoSProfile(depth=100, reliability=ros.qos(stream).reliability)
             self.listener.create_subscription(
-                ros.message_type(stream), replayed_topic(stream), self._hearer(stream.topic), profile, raw=True
+                ros.message_type(stream), source.topic, self._hearer(stream.topic), profile, raw=True
             )
         self.listener.create_subscription(Clock, graph.CLOCK, self._on_clock, QoSProfile(depth=1000))
         self.player = Player(

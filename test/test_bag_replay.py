@@ -23,9 +23,10 @@ from std_srvs.srv import Trigger
 from sapave_ros import cli, graph, replay
 from sapave_ros.bag.parameters import WriterParameters
 from sapave_ros.bag.reader import Bag
-from sapave_ros.bag.replayed import replayed_topic
+from sapave_ros.bag.replayed import replayed_topics
 from sapave_ros.bag.writer import BagWriter
 from sapave_ros.nodes import alone, ros
+from sapave_ros.nodes.record import bag_topics
 
 PATIENCE_S = 30.0
 FREE = WriterParameters(keep_free_mb=0.0)
@@ -45,8 +46,8 @@ def recording(tmp_path_factory):
 def room(recording, ros_domain) -> Iterator[Callable[..., Room]]:
     rooms = []
 
-    def make(**parameters) -> Room:
-        rooms.append(Room(recording[0], **parameters))
+    def make(bag: Bag = recording[0], **parameters) -> Room:
+        rooms.append(Room(bag, **parameters))
         return rooms[-1]
 
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -95,6 +96,27 @@ def test_who_comes_late_hears_the_instruction(room, recording):
     r.wait(lambda: bool(heard and r.data(graph.INSTRUCTION)), "nobody said the instruction")
     assert heard == ["look at cup 25"]
     assert samples[25][2] == r.data(graph.INSTRUCTION)[0], "what was last said before the start"
+
+
+def test_a_bag_that_began_after_somebody_spoke_tells_inference_what_was_followed(room, tmp_path):
+    """And what others said afterwards goes below the prefix: inference has one master."""
+    streams = [graph.stream(t) for t in (graph.PERMIT, graph.INSTRUCTION, graph.FOLLOWED)]
+    writer = BagWriter(tmp_path / "late", bag_topics(streams, compress=False), FREE)
+    said = {0: (graph.FOLLOWED, "look at cup 1"), 10: (graph.INSTRUCTION, "cup 2"), 11: (graph.FOLLOWED, "cup 2")}
+    for i in range(30):
+        topic, text = said.get(i, (graph.PERMIT, ""))
+        message = String(data=text) if text else ros.status("sapave/permit", b"\x00", "HOLD", {})
+        writer.write(topic, BEGIN_NS + i * PERIOD_NS, bytes(serialize_message(message)))
+    writer.close()
+    r = room(bag=Bag(tmp_path / "late"))
+    heard: list[str] = []
+    kept = QoSProfile(depth=9, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
+    r.join("inference").create_subscription(String, graph.INSTRUCTION, lambda msg: heard.append(msg.data), kept)
+    r.begin()
+    r.play_to(5.0)
+    r.wait(lambda: len(heard) >= 2, "not told")
+    assert [text for text in heard if text] == ["look at cup 1", "cup 2"]
+    assert not r.node.get_publishers_info_by_topic(graph.FOLLOWED), "that is for the inference node itself to say"
 
 
 def test_a_jump_back_is_said_and_resends_what_counts_there(room, recording):
@@ -221,8 +243,8 @@ def listening(ready: threading.Event, stop: threading.Event, heard: list) -> Non
     executor.add_node(node)
     permit = graph.stream(graph.PERMIT)
     node.create_subscription(
-        ros.message_type(permit), replayed_topic(permit), lambda d: heard.append((time.monotonic(), d)),
-        QoSProfile(depth=100), raw=True,
+        ros.message_type(permit), replayed_topics([permit])[permit.topic],
+        lambda d: heard.append((time.monotonic(), d)), QoSProfile(depth=100), raw=True,
     )  # fmt: skip
     ready.set()
     while not stop.is_set():

@@ -21,7 +21,7 @@ from sapave_ros.bag.metadata import Topic
 from sapave_ros.bag.parameters import WriterParameters
 from sapave_ros.bag.player import Player
 from sapave_ros.bag.reader import Bag, BagError
-from sapave_ros.bag.replayed import Present, company, replayed_sources, replayed_topic, watched_topics
+from sapave_ros.bag.replayed import Present, company, replayed_sources, replayed_topics, watched_topics
 from sapave_ros.bag.writer import BagWriter
 from sapave_ros.nodes import record, ros
 from sapave_ros.nodes.record import bag_topics
@@ -30,24 +30,32 @@ from sapave_ros.nodes.replay import conversions, decompressed, perishable
 PATIENCE_S = 30.0
 FREE = WriterParameters(keep_free_mb=0.0)
 FED = {graph.COLOR, graph.DEPTH, graph.CAMERA_INFO, graph.JOINT_STATES, graph.INSTRUCTION}
+WITH = {"with what was followed": graph.STREAMS,
+        "without": [s for s in graph.STREAMS if s.topic != graph.FOLLOWED]}  # fmt: skip
 """What inference needs. Only the test knows these names; the code reads the table."""
 
 
-@pytest.mark.parametrize("stream", graph.STREAMS, ids=lambda s: s.topic)
-def test_what_moves_or_watches_hears_nothing_of_a_bag_but_what_inference_needs(stream):
-    name = replayed_topic(stream)
-    if {"head", "arm", "teleop", "watchdog"} & set(stream.subscribers):
-        assert name != stream.topic or stream.topic in FED
-    assert (name == stream.topic) == (stream.topic in FED)
-    assert name in (stream.topic, f"/replay{stream.topic}")
-    assert name == stream.topic or name not in {s.topic for s in graph.STREAMS}
+@pytest.mark.parametrize("streams", WITH.values(), ids=WITH)
+def test_what_moves_or_watches_hears_nothing_of_a_bag_but_what_inference_needs(streams):
+    names = replayed_topics(streams)
+    assert set(names) == {s.topic for s in streams}
+    assert len(set(names.values())) == len(names), "nothing has two sources"
+    assert {name for name in names.values() if not name.startswith("/replay/")} == FED
+    for topic, name in names.items():
+        assert name in (topic, f"/replay{topic}") or (topic, name) == (graph.FOLLOWED, graph.INSTRUCTION)
+
+
+def test_who_told_inference_what_to_do_is_told_apart_from_what_it_did():
+    followed, said = graph.stream(graph.FOLLOWED), graph.stream(graph.INSTRUCTION)
+    assert replayed_topics([followed, said]) == {followed.topic: said.topic, said.topic: f"/replay{said.topic}"}
+    assert replayed_topics([said]) == {said.topic: said.topic}
 
 
 def test_what_a_controller_also_takes_keeps_its_prefix_though_inference_takes_it():
     """Should inference one day hear permits, or anything of a node that the table does not have yet."""
     for others in [("head",), ("arm", "*"), ("teleop",), ("gripper",)]:
         stream = graph.Stream("/x", "std_msgs/String", ("*",), ("inference", *others), graph.Qos.EVENT, None, None, "")
-        assert replayed_topic(stream) == "/replay/x"
+        assert replayed_topics([stream]) == {"/x": "/replay/x"}
 
 
 def test_only_inference_may_be_there():
@@ -61,7 +69,9 @@ def test_only_inference_may_be_there():
 def test_publishers_of_what_is_replayed_and_of_what_gives_a_robot_away_are_company():
     watched = watched_topics(graph.STREAMS)
     assert FED | {graph.CLOCK, graph.PERMIT, graph.HEAD_COMMAND, graph.ARM_COMMAND, graph.TAKEOVER} <= set(watched)
-    assert not {graph.HEAD_INCREMENTS, graph.HEALTH, graph.GROUNDING, graph.DIAGNOSTICS} & set(watched), "inference's"
+    assert graph.INSTRUCTION in watched_topics([graph.stream(graph.FOLLOWED)])
+    inferences = {graph.FOLLOWED, graph.HEAD_INCREMENTS, graph.HEALTH, graph.GROUNDING, graph.DIAGNOSTICS}
+    assert not inferences & set(watched)
     # What is not replayed somebody else may publish: an instruction by hand, to the pictures of a bag.
     assert graph.INSTRUCTION not in watched_topics([graph.stream(graph.COLOR)])
     said = company(Present(["/x"], {graph.PERMIT: ["/renamed_watchdog"]}))
@@ -103,8 +113,8 @@ def test_rosbag2_plays_the_same_under_the_same_names():
     topics, remap = words.index("--topics"), words.index("--remap")
     assert words[topics + 1 : remap] == [s.topic for s in graph.STREAMS], "and nothing that the table does not have"
     renamed = dict(rule.split(":=") for rule in words[remap + 1 :])
-    for stream in graph.STREAMS:
-        assert renamed.get(stream.topic, stream.topic) == replayed_topic(stream)
+    for topic, name in replayed_topics(graph.STREAMS).items():
+        assert renamed.get(topic, topic) == name
 
 
 def test_the_launch_file_starts_the_player_when_the_guard_says_so(monkeypatch):
@@ -151,7 +161,7 @@ def test_a_compressed_picture_goes_out_as_the_camera_sends_it(tmp_path):
     writer.close()
     bag = Bag(tmp_path / "bag")
     (source,) = replayed_sources(bag)
-    assert (source.recorded, replayed_topic(source.stream)) == (f"{graph.COLOR}/compressed", graph.COLOR)
+    assert (source.recorded, source.topic) == (f"{graph.COLOR}/compressed", graph.COLOR)
     assert replayed.left_out(bag) == []
     convert = conversions([source])
     with closing(Player(bag, None, [source.recorded], {}, perishable([source]), convert=convert)) as player:

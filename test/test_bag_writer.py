@@ -13,7 +13,7 @@ from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from sapave_ros import graph
-from sapave_ros.bag import definitions, document
+from sapave_ros.bag import definitions, document, metadata
 from sapave_ros.bag.parameters import WriterParameters
 from sapave_ros.bag.reader import Bag
 from sapave_ros.bag.writer import Attachment, BagWriter, DiskFullError
@@ -60,6 +60,7 @@ def test_metadata_counts_what_is_there(tmp_path, free):
     writer.close()
     found = yaml.safe_load((tmp_path / "bag/metadata.yaml").read_text())["rosbag2_bagfile_information"]
     counts = {t["topic_metadata"]["name"]: t["message_count"] for t in found["topics_with_message_count"]}
+    assert metadata.counts(tmp_path / "bag") == counts
     assert counts == Counter(topic for topic, _, _ in samples)
     assert found["message_count"] == 100
     assert found["starting_time"]["nanoseconds_since_epoch"] == samples[0][1]
@@ -99,6 +100,14 @@ def test_more_than_ten_files_stay_in_order(tmp_path, free):
     samples = fill(writer, 12 * 50)
     writer.close()
     assert [(m.topic, m.stamp_ns, m.data) for m in Bag(tmp_path / "bag").messages()] == samples
+
+
+def test_counts_of_metadata_that_is_not_there_or_not_so(tmp_path):
+    assert metadata.counts(tmp_path) == {}
+    for text in ("{", "a: 1", "rosbag2_bagfile_information: {topics_with_message_count: [3]}"):
+        (tmp_path / "metadata.yaml").write_text(text)
+        with pytest.raises(ValueError, match=r"metadata.yaml: cannot be read .*; expected what rosbag2 writes"):
+            metadata.counts(tmp_path)
 
 
 def test_metadata_lists_whole_files_while_recording(tmp_path, free):

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
+import rclpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rclpy.signals import SignalHandlerOptions
 
 from sapave_ros import g1, graph
-from sapave_ros.bench import fault_judge, fault_measure, fault_motion, fault_report, fault_run
+from sapave_ros.bag.parameters import WriterParameters
+from sapave_ros.bag.writer import BagWriter
+from sapave_ros.bench import fault_judge, fault_measure, fault_motion, fault_recorder, fault_report, fault_run
 from sapave_ros.bench import fault_starts as starts
-from sapave_ros.bench.fault_actions import Inject, Kill, Stop, StopByTopic
-from sapave_ros.bench.fault_graph import GUARD, SDK
+from sapave_ros.bench.fault_actions import Inject, Kill, Recorder, Stop, StopByTopic
+from sapave_ros.bench.fault_graph import GUARD, SDK, Graph
 from sapave_ros.bench.fault_judge import Seen, problems
 from sapave_ros.bench.fault_measure import (
     JOINTS,
@@ -27,6 +33,7 @@ from sapave_ros.bench.fault_measure import (
     for_good_s,
     last_motion_s,
     limits,
+    longest_s,
     measure,
     of_one_watchdog,
     robot_time_s,
@@ -34,6 +41,7 @@ from sapave_ros.bench.fault_measure import (
     top_step,
     weight_fall_per_s,
 )
+from sapave_ros.bench.fault_rig import RigError
 from sapave_ros.bench.fault_rows import NOT_INJECTED, SILENT, Arms, Row
 from sapave_ros.bench.fault_table import ROWS
 from sapave_ros.bench.faults import as_json, choose, line
@@ -41,6 +49,9 @@ from sapave_ros.cli import main
 from sapave_ros.core.chunk import ChunkExecutor, ChunkFault
 from sapave_ros.core.faults import Fault
 from sapave_ros.core.supervisor import State
+from sapave_ros.nodes import ros
+from sapave_ros.nodes.record import bag_topics
+from sapave_ros.plan import Options
 from sapave_ros.sim.faults import checked, find
 from sapave_ros.sim.motors import Motors
 
@@ -192,6 +203,25 @@ def test_nothing_on_the_wire_tells_nothing():
     empty = np.zeros((0, 14))
     assert at_rest_after_s(np.zeros(0), empty, FAULT_S) is None
     assert weight_fall_per_s(np.zeros(0), np.zeros(0)) == 0.0
+
+
+@UNHURRIED
+@given(st.lists(st.booleans(), min_size=1, max_size=50))
+def test_the_longest_time_is_that_of_the_longest_run(values):
+    runs = [len(run) for run in "".join("x" if v else " " for v in values).split()]
+    time_s = np.arange(len(values), dtype=float)
+    longest = max(runs, default=0)
+    at_the_end = longest and values[-1] and runs.index(longest) == len(runs) - 1
+    found = longest_s(time_s, np.array(values))
+    assert found == longest or (at_the_end and found == max([longest - 1, *runs[:-1]]))
+
+
+def test_a_pause_of_one_group_is_a_pause():
+    records = motors(lambda t: 0.0 if 1.0 <= t < 1.2 else 0.5)
+    moving = replace(records, arms_velocity=np.full_like(records.arms_velocity, 0.5))
+    m = measure(moving, wire(0.0), FAULT_S, TICK_S)
+    assert m.pause_s == pytest.approx(0.2, abs=1.01 * TICK_S) and m.moves_at_end
+    assert measure(motors(0.5), wire(0.0), FAULT_S, TICK_S).pause_s == 0.0
 
 
 def said(states, first=1, begin_s=FAULT_S - 1.0):
@@ -385,6 +415,23 @@ def test_a_warning_is_reported_and_nothing_stops():
     assert "motion ended" in "; ".join(problems(row, ended))
 
 
+UNNOTICED = replace(HELD, states=("ACTIVE",), faults=(), ends=frozenset(), moves=True, goes_on=True)
+MOVED = replace(seen_of(motors(0.5), "ACTIVE", "arm requested"), changed=None, moved_after={"head": True, "arms": True})
+
+
+def test_a_fault_that_nobody_may_notice_is_noticed_by_nobody():
+    assert problems(UNNOTICED, MOVED) == []
+    held = Said(FAULT_S + 0.2, 7, "HOLD", "STREAM_SLOW: x")  # which goes on by itself, and is over at the end
+    paused = motors(lambda t: 0.0 if 1.0 < t < 1.1 else 0.5)
+    for worse, text in (
+        (replace(MOVED, changed=held), "HOLD (STREAM_SLOW: x); expected all to go on"),
+        (replace(MOVED, told=frozenset({"CAMERA_BLACK"})), "reported CAMERA_BLACK; expected nothing"),
+        (replace(MOVED, measured=measure(paused, wire(0.0), FAULT_S, TICK_S)), "stood for"),
+        (replace(MOVED, also=("the bag cannot be read",)), "the bag cannot be read"),
+    ):
+        assert text in "; ".join(problems(UNNOTICED, worse))
+
+
 def test_motion_of_a_group_that_need_not_end_is_not_asked():
     row = replace(HELD, ends=frozenset({"head"}))
     m = replace(GOOD.measured, arms_last_motion_s=3.0)
@@ -413,6 +460,87 @@ def test_the_table_for_readers_shows_the_slowest_trial_and_every_failure():
     assert [line.count("|") for line in lines] == [len(fault_report.HEADER) + 1] * 4
     assert fault_report.markdown([slow]).splitlines()[2] == lines[2]
     assert "state ACTIVE" in lines[3]
+
+
+# -- a recorder beside the graph -----------------------------------------------------------------
+
+
+def recorded_bag(folder, last_s: float, closed: bool) -> None:
+    """Permits until then [s]."""
+    writer = BagWriter(folder, bag_topics([graph.stream(graph.PERMIT)], False), WriterParameters(keep_free_mb=0.0))
+    for i in range(10):
+        writer.write(graph.PERMIT, round((last_s - 0.02 * (9 - i)) * 1e9), b"x" * 50)
+    writer.close() if closed else writer.flush()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_bag_has_to_reach_to_the_last_second_and_to_be_as_its_recorder_ended(closed, tmp_path):
+    recorded_bag(tmp_path / "bag", FAULT_S, closed)
+    judged = partial(fault_recorder.bag_problems, tmp_path / "bag")
+    assert judged(closed, round((FAULT_S + 0.9) * 1e9)) == []
+    assert "ends 1.10 s too early" in "; ".join(judged(closed, round((FAULT_S + 1.1) * 1e9)))
+    assert ("is damaged" if not closed else "as if it had been closed") in judged(not closed, round(FAULT_S * 1e9))[0]
+
+
+def test_a_bag_that_is_not_there_is_told(tmp_path):
+    assert "cannot be read" in fault_recorder.bag_problems(tmp_path / "bag", True, 0)[0]
+
+
+class Publishing:
+    """A rig without a robot: it publishes permits and pictures, and that is all that a recorder can tell of it."""
+
+    def __init__(self, run_dir, ros_domain):
+        self.options = Options(sim=True, ros_domain=ros_domain, run_dir=run_dir)
+        self.recording = None
+        self.operator = self
+        self.node = rclpy.create_node("watchdog")
+        self._permits = ros.publisher(self.node, graph.stream(graph.PERMIT))
+        self._pictures = ros.publisher(self.node, graph.stream(graph.COLOR))
+        self._picture = ros.image_msg(np.zeros((240, 424, 3), np.uint8), "rgb8", 1.0, "")
+
+    def wait(self, done, timeout_s):
+        deadline_s = time.monotonic() + timeout_s
+        while not done() and time.monotonic() < deadline_s:
+            self._permits.publish(ros.status("sapave/permit", b"\x00", "ACTIVE: x", {}))
+            self._pictures.publish(self._picture)
+            time.sleep(0.02)
+        return done()
+
+    def until(self, done, what, patience_s):
+        assert self.wait(done, patience_s), what
+
+    def spawn(self, argv, log):
+        return Graph.spawn(self, argv, log)
+
+
+@pytest.fixture
+def publishing(ros_domain, tmp_path):
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    rig = Publishing(tmp_path, ros_domain)
+    yield rig
+    rig.node.destroy_node()
+    rclpy.try_shutdown()
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("row", [row for row in ROWS if isinstance(row.action, Recorder)], ids=lambda row: row.name)
+def test_a_recorder_is_broken_and_its_bag_is_as_the_row_says(row, publishing, tmp_path, monkeypatch):
+    monkeypatch.setattr(starts, "by_chunks", lambda rig: None)
+    undo = []
+    publishing.later = undo.append
+    try:
+        row.start(publishing)
+    except RigError as error:
+        if "unshare" in str(error) or "mount" in str(error):
+            pytest.skip(f"no disk of its own may be mounted here: {error}")
+        raise
+    row.action.begin(publishing)
+    publishing.wait(lambda: False, 1.0)
+    row.action.end(publishing)
+    assert row.also(publishing) == []
+    undo.pop()()
+    assert not list(tmp_path.glob("recording_*/")), "its bag is removed"
 
 
 # -- for real ------------------------------------------------------------------------------------

@@ -216,6 +216,12 @@ def _hold(t: float):
     return ros.permit_to_msg(Permit(t, 0, "HOLD", "", Mode.HOLD, Mode.HOLD))
 
 
+def test_an_instruction_that_was_given_before_the_recording_is_the_one_that_was_followed(take, said):
+    late = without(said, lambda t, topic: topic == graph.INSTRUCTION)
+    (row,) = take([(START_S, graph.FOLLOWED, String(data=INSTRUCTION)), *late], "success")
+    assert row["kept"] and row["instructions"] == [INSTRUCTION]
+
+
 def test_a_marked_episode_may_have_several_instructions(take, said, tmp_path):
     more = sorted([*said, (START_S + 1.49, graph.INSTRUCTION, String(data=OTHER_INSTRUCTION))], key=lambda e: e[0])
     (row,) = take(more, "failure")

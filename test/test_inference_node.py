@@ -13,7 +13,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 
-from sapave_ros import g1
+from sapave_ros import g1, graph
 from sapave_ros.core.faults import Fault
 from sapave_ros.nodes import inference, ros
 from sapave_ros.policy.onnx_policy import PolicyOutput, Timings
@@ -145,6 +145,36 @@ def test_an_answer_to_the_old_instruction_is_not_sent(node):
     node._policy.answer.release()
     sent(node, 1)
     assert len(node.sent) == 1, "the chunk of the old instruction was not sent"
+
+
+def test_who_joins_later_is_told_what_is_followed(node):
+    """A recording that begins after `sapave say` has ended knows it from here."""
+    node._on_instruction(String(data=" look at the red mug "))
+    listener, heard, executor = rclpy.create_node("late"), [], ros.make_executor()
+    ros.subscribe(listener, graph.stream(graph.FOLLOWED), lambda msg: heard.append(msg.data))
+    executor.add_node(listener)
+
+    def hears(text: str) -> bool:
+        return comes(lambda: executor.spin_once(timeout_sec=0.02) or heard[-1:] == [text])
+
+    assert hears("look at the red mug")
+    node._on_instruction(String(data="look at the red mug"))  # nothing new
+    node._on_instruction(String(data=""))
+    assert hears("") and heard == ["look at the red mug", ""]
+    executor.shutdown()
+    listener.destroy_node()
+
+
+def test_what_is_followed_is_said_before_any_answer_to_it(node, monkeypatch):
+    said = []
+    monkeypatch.setattr(node._followed, "publish", lambda msg: said.append((msg.data, len(node.sent))))
+    for i, text in enumerate(("look at the red mug", "look at the blue ball")):
+        node._on_instruction(String(data=text))
+        show(node, i)
+        begun(node)
+        node._policy.answer.release()
+        sent(node, i + 1)
+    assert said == [("look at the red mug", 0), ("look at the blue ball", 1)]
 
 
 def test_without_an_instruction_nothing_is_inferred(node):

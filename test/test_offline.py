@@ -129,6 +129,17 @@ def damaged(tmp_path_factory) -> Path:
     return path
 
 
+def test_what_was_followed_counts_where_the_bag_has_it(said, tmp_path):
+    """A recorder that began after somebody had spoken has nothing else; and what nobody followed counts for nothing."""
+    late = [e for e in said if e[1] != graph.INSTRUCTION]
+    unheard = (START_S + 1.0, graph.INSTRUCTION, String(data="find the blue ball"))
+    for name, others in (("late", []), ("unheard", [unheard])):
+        followed = [(START_S, graph.FOLLOWED, String(data=INSTRUCTION)), *others, *late]
+        recording = Recording.read(write(tmp_path / name, sorted(followed, key=lambda e: e[0])))
+        assert recording.instructions == [(START_S, INSTRUCTION)]
+        assert {text for _, text in again.wanted(recording)} == {INSTRUCTION}
+
+
 def ask(bag: Path, model: Path) -> tuple[Recording, again.Answers]:
     recording = Recording.read(bag)
     return recording, again.ask(recording, model, Kinematics.from_urdf())

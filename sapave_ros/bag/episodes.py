@@ -45,6 +45,11 @@ class Episodes:
         self._began_ns = 0
 
     @property
+    def recording(self) -> bool:
+        """Whether an episode is being recorded."""
+        return self._recorder is not None
+
+    @property
     def failure(self) -> str | None:
         """Why the episode that is being recorded has ended by itself."""
         return self._recorder.failure if self._recorder else None

@@ -118,6 +118,21 @@ def _topic(topic: Topic) -> Mapping[str, str]:
     }
 
 
+def counts(folder: Path) -> dict[str, int]:
+    """Messages by topic as metadata.yaml has them, also that of rosbag2; empty where there is none.
+
+    Raises ValueError on one that cannot be read.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
+        return {t["topic_metadata"]["name"]: int(t["message_count"]) for t in found["topics_with_message_count"]}
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read ({error!r}); expected what rosbag2 writes") from None
+
+
 def write(folder: Path, topics: Sequence[Topic], files: Sequence[FileFacts]) -> None:
     """Puts metadata.yaml in its place as a whole: who reads meanwhile finds the old one or the new one."""
     partial = folder / f"{NAME}.partial"

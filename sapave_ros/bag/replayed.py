@@ -3,6 +3,9 @@
 Nothing of a bag ever reaches an actuator. Everything goes out below `/replay`, where no node of the graph listens,
 except what the policy sees and hears. That goes out under its own name so that an inference node answers it, and only
 in a ROS domain without any other node of the graph: where no controller is, no answer to old pictures moves anything.
+
+What inference is told is what it followed when that was recorded, wherever the bag has it: a recording that began after
+somebody had spoken has no other instruction.
 """
 
 from __future__ import annotations
@@ -42,9 +45,15 @@ def has_own_name(stream: Stream) -> bool:
     return GUEST in stream.subscribers and HARMLESS.issuperset(stream.subscribers)
 
 
-def replayed_topic(stream: Stream) -> str:
-    """The topic on which a stream of a bag is published."""
-    return stream.topic if has_own_name(stream) else graph.REPLAY + stream.topic
+def replayed_topics(streams: Iterable[Stream]) -> dict[str, str]:
+    """Topic to the topic on which it is published, of streams of a bag that are replayed together."""
+    found = {s.topic: s.topic if has_own_name(s) else graph.REPLAY + s.topic for s in streams}
+    if graph.FOLLOWED in found:
+        said = graph.stream(graph.INSTRUCTION)
+        found[graph.FOLLOWED] = said.topic if has_own_name(said) else graph.REPLAY + said.topic
+        if said.topic in found:
+            found[said.topic] = graph.REPLAY + said.topic
+    return found
 
 
 def watched_topics(streams: Iterable[Stream]) -> tuple[str, ...]:
@@ -53,7 +62,7 @@ def watched_topics(streams: Iterable[Stream]) -> tuple[str, ...]:
     Those that are replayed under their own names, the clock, and what only the nodes of `STRANGERS` publish: it gives
     them away where they have been given other names.
     """
-    own = [s.topic for s in streams if has_own_name(s)]
+    own = [topic for topic in replayed_topics(streams).values() if not topic.startswith(f"{graph.REPLAY}/")]
     given_away = [s.topic for s in graph.STREAMS if s.publishers and set(s.publishers) <= set(STRANGERS)]
     return tuple(dict.fromkeys([*own, graph.CLOCK, *given_away]))
 
@@ -85,10 +94,13 @@ _OTHERWISE = "a bag is replayed beside no robot; stop that graph, or set another
 
 @dataclass(frozen=True)
 class Source:
-    """A stream in a bag. recorded: its topic there, which is another one where its pictures are compressed."""
+    """A stream in a bag. recorded: its topic there, which is another one where its pictures are compressed. topic: on
+    which it is published.
+    """
 
     stream: Stream
     recorded: str
+    topic: str
 
     @property
     def compressed(self) -> bool:
@@ -100,12 +112,12 @@ class Source:
         return COMPRESSED if self.compressed else self.stream.type
 
 
-def _sources(bag: Bag) -> list[Source]:
-    """Everything in a bag that can be replayed, in the table's order."""
-    found = []
+def _there(bag: Bag) -> dict[str, Stream]:
+    """Everything in a bag that can be replayed, by its topic there, in the table's order."""
+    found: dict[str, Stream] = {}
     for stream in graph.STREAMS:
         names = [stream.topic] + [f"{stream.topic}/compressed"] * (stream.type == graph.IMAGE)
-        found += [Source(stream, name) for name in names if name in bag.counts][:1]
+        found.update([(name, stream) for name in names if name in bag.counts][:1])
     return found
 
 
@@ -115,18 +127,19 @@ def replayed_sources(bag: Bag, topics: Sequence[str] | None = None) -> list[Sour
     Raises BagError on a topic that the bag or the table does not have, on a bag that has none of the table, and on
     one with messages of another type, or of another version of it, than the table and this ROS have.
     """
-    there = _sources(bag)
-    names = ", ".join(s.recorded for s in there)
+    there = _there(bag)
     for topic in topics or ():
-        if topic not in [s.recorded for s in there]:
+        if topic not in there:
             where = "is no stream of the graph" if topic in bag.counts else f"has no message in {bag.path}"
-            raise BagError(f"topics: {topic!r} {where}; expected of {names or 'none'}")
+            raise BagError(f"topics: {topic!r} {where}; expected of {', '.join(there) or 'none'}")
     if not there:
         raise BagError(f"path: {bag.path} has no stream of the graph, but {', '.join(sorted(bag.counts))}")
-    chosen = [s for s in there if not topics or s.recorded in topics]
-    for source in chosen:
+    chosen = {name: stream for name, stream in there.items() if not topics or name in topics}
+    names = replayed_topics(chosen.values())
+    sources = [Source(stream, name, names[stream.topic]) for name, stream in chosen.items()]
+    for source in sources:
         _check_type(source, bag)
-    return chosen
+    return sources
 
 
 def rosbag2_command(
@@ -137,16 +150,19 @@ def rosbag2_command(
     loop: bool = False,
     paused: bool = False,
 ) -> list[str]:
-    """`ros2 bag play` of these streams under the names that they have here, with their time as /clock."""
+    """`ros2 bag play` of these streams under the names that they have here, with their time as /clock.
+
+    Of what was said and what was followed, only what the bag has: see `replayed_topics`.
+    """
     command = ["ros2", "bag", "play", str(bag), "--clock", f"{CLOCK_HZ:g}", "--rate", f"{rate:g}"]
     command += ["--start-offset", f"{start_s:g}"] + ["--loop"] * loop + ["--start-paused"] * paused
-    renamed = [f"{s.topic}:={replayed_topic(s)}" for s in streams if not has_own_name(s)]
+    renamed = [f"{topic}:={name}" for topic, name in replayed_topics(streams).items() if name != topic]
     return [*command, "--topics", *(s.topic for s in streams), *(["--remap", *renamed] if renamed else [])]
 
 
 def left_out(bag: Bag) -> list[str]:
     """Topics of a bag that are never replayed: the table does not have them."""
-    return sorted(set(bag.counts) - {s.recorded for s in _sources(bag)})
+    return sorted(set(bag.counts) - _there(bag).keys())
 
 
 def _check_type(source: Source, bag: Bag) -> None:

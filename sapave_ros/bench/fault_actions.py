@@ -169,6 +169,24 @@ class Joy:
 
 
 @dataclass(frozen=True)
+class Recorder:
+    """What becomes of the recorder, or of its disk: a method of `fault_recorder.Recording`. mend: the one after it."""
+
+    what: str
+    mend: str = ""
+    final: ClassVar[bool] = False
+
+    def begin(self, rig: Rig) -> float:
+        begun_s = time.monotonic()
+        getattr(rig.recording, self.what)()
+        return begun_s
+
+    def end(self, rig: Rig) -> None:
+        if self.mend:
+            getattr(rig.recording, self.mend)()
+
+
+@dataclass(frozen=True)
 class SecondWriter:
     """Another program writes to the robot: `sapave_ros.bench.second_writer`."""
 

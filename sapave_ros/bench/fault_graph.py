@@ -66,11 +66,11 @@ class Graph:
             self._left_memory |= _fastdds_files(pid)
         os.kill(pid, number)
 
-    def spawn(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Another process, in the environment of the graph's; its output goes into the run directory."""
-        with open(self.options.run_dir / "others.log", "ab") as log:
+    def spawn(self, argv: Sequence[str], log: str = "others.log") -> subprocess.Popen[bytes]:
+        """Another process, in the environment of the graph's; its output goes into that file of the run directory."""
+        with open(self.options.run_dir / log, "ab") as output:
             env = os.environ | environment(self.options)
-            return subprocess.Popen(argv, env=env, stdout=log, stderr=log, start_new_session=True)
+            return subprocess.Popen(argv, env=env, stdout=output, stderr=output, start_new_session=True)
 
     def close(self) -> None:
         """Ends all of it."""

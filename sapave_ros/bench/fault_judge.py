@@ -25,7 +25,8 @@ class Seen:
     grown too old [s after the fault], None while they come. reached: state and reason in force at the end of the watch.
     after: the state once the fault was gone, None where it was not asked. moved_after: by group, whether something
     moved by then. told: names of faults that nodes or watchdog reported. measured: None where nothing could be.
-    trouble: why the row could not be tried at all. recovery: why the graph did not come back to STANDBY.
+    also: what `Row.also` has found. trouble: why the row could not be tried at all. recovery: why the graph did not
+    come back to STANDBY.
     """
 
     fault_s: float = 0.0
@@ -36,6 +37,7 @@ class Seen:
     moved_after: Mapping[str, bool] = field(default_factory=dict)
     told: frozenset[str] = frozenset()
     measured: Measured | None = None
+    also: tuple[str, ...] = ()
     trouble: str = ""
     recovery: str = ""
 
@@ -64,6 +66,7 @@ def problems(row: Row, seen: Seen) -> list[str]:
     if seen.trouble or seen.measured is None:
         return [seen.trouble or "nothing was measured"]
     found = _of_state(row, seen) + _of_motion(row, seen.measured) + _of_arms(row, seen) + _of_after(row, seen)
+    found += seen.also
     if seen.recovery:
         found.append(f"recovery: {seen.recovery}")
     return found
@@ -81,6 +84,10 @@ def _of_state(row: Row, seen: Seen) -> list[str]:
     if names and not warns and not any(name in reason for name in names):
         found.append(f"reason {reason!r}; expected {' or '.join(names)}")
     within_s = row.noticed_s if row.seen_s is None else row.seen_s
+    if row.moves and seen.changed is not None:
+        found.append(f"{seen.changed.state} ({seen.changed.reason}); expected all to go on")
+    if row.moves and not row.faults and seen.told:
+        found.append(f"reported {', '.join(sorted(seen.told))}; expected nothing")
     if not row.moves and seen.seen_s is not None and seen.seen_s > within_s:
         found.append(f"seen after {seen.seen_s * 1e3:.0f} ms; expected {within_s * 1e3:.0f}")
     return found
@@ -93,6 +100,8 @@ def _of_motion(row: Row, m: Measured) -> list[str]:
         found.append(f"motion for {last_s * 1e3:.0f} ms; expected {row.noticed_s * 1e3:.0f} + {row.stop_s * 1e3:.0f}")
     if row.moves and not m.moves_at_end:
         found.append("motion ended; expected it to go on")
+    if row.moves and m.pause_s > 0.0:
+        found.append(f"head or arms stood for {m.pause_s * 1e3:.0f} ms; expected them to move all the time")
     for what, extreme, unit in (("speed", m.top_speed, "rad/s"), ("step", m.top_step, "rad a tick")):
         if extreme.share > OVERSHOOT:
             found.append(

@@ -63,8 +63,8 @@ class Measured:
     top_speed [rad/s], top_step [rad per tick]: afterwards. weight_end, stiffness_end: in force at the end, stiffness as
     share of the table's. weight_least: lowest. released_s: since when the weight is 0 for good, None if never.
     limp_s: when the arms' stiffness under our weight fell below a tenth, None if it did not. weight_fall_per_s: the
-    steepest. moves_at_end: whether something moves in the last tenth of a second. late_s: by how much the simulator was
-    late at worst, from `BEFORE_S` before the fault on.
+    steepest. moves_at_end: whether something moves in the last tenth of a second. pause_s: the longest time in which
+    head or arms stood. late_s: by how much the simulator was late at worst, from `BEFORE_S` before the fault on.
     """
 
     speed_at_fault: tuple[float, float]
@@ -81,6 +81,7 @@ class Measured:
     limp_s: float | None
     weight_fall_per_s: float
     moves_at_end: bool
+    pause_s: float
     late_s: float
 
 
@@ -122,6 +123,13 @@ def for_good_s(time_s: Floats, true: np.ndarray, from_s: float) -> float | None:
     false = np.flatnonzero(~true)
     begin_s = float(time_s[0] if not len(false) else time_s[false[-1] + 1])
     return max(0.0, begin_s - from_s)
+
+
+def longest_s(time_s: Floats, true: np.ndarray) -> float:
+    """For how long it was true (N,) without a break at most [s]; 0 where it never was."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], true, [False]]).astype(int))).reshape(-1, 2)
+    begins, ends = edges[:, 0], np.minimum(edges[:, 1], len(true) - 1)
+    return float((time_s[ends] - time_s[begins]).max()) if len(edges) else 0.0
 
 
 def top_speed(speed: Floats, free: Collection[str] = ()) -> Extreme:
@@ -186,6 +194,10 @@ def measure(motors: Motors, wire: Wire, fault_s: float, tick_s: float, free: Col
         released_s=for_good_s(time_s, motors.weight == 0.0, fault_s),
         limp_s=float(time_s[limp][0] - fault_s) if limp.any() else None,
         weight_fall_per_s=weight_fall_per_s(time_s[after], motors.weight[after]),
+        pause_s=max(
+            longest_s(time_s[after], group[after].max(axis=1) < MOTION_RAD_S)
+            for group in (speed[:, :heads], speed[:, heads:])
+        ),
         moves_at_end=bool((speed[time_s > time_s[-1] - 0.1] > MOTION_RAD_S).any()),
         late_s=float(motors.late_s[motors.time_s > fault_s - BEFORE_S].max()),
     )

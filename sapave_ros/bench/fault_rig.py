@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -25,6 +26,9 @@ from sapave_ros.plan import Options
 from sapave_ros.sim.faults import FaultClient
 from sapave_ros.sim.motors import MotorReader, Motors
 from sapave_ros.types import Floats
+
+if TYPE_CHECKING:
+    from sapave_ros.bench.fault_recorder import Recording
 
 PATIENCE_S = 15.0
 """For what takes a second or two, on a busy machine [s]. Nothing is judged by it."""
@@ -49,7 +53,8 @@ class Rig:
     """One graph after the other, and the person and the policy at it.
 
     options: of the graph. operator: lives in the caller's ROS session. stop: set to end every wait early. told: names
-    of the faults that nodes and watchdog have reported; whoever asks clears it before.
+    of the faults that nodes and watchdog have reported; whoever asks clears it before. recording: the newest recorder
+    beside the graph.
     """
 
     def __init__(self, options: Options, operator: Operator, stop: threading.Event) -> None:
@@ -58,6 +63,7 @@ class Rig:
         self.permits: list[Said] = []
         self.told: set[str] = set()
         self.by_command = False
+        self.recording: Recording | None = None
         self.joystick = Joystick(operator)
         self._undo: list[Callable[[], None]] = []
         self._stop = stop
@@ -161,10 +167,10 @@ class Rig:
         self._graph.signal(pid, number)
         return now_s
 
-    def spawn(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    def spawn(self, argv: Sequence[str], log: str = "others.log") -> subprocess.Popen[bytes]:
         """As `Graph.spawn`."""
         assert self._graph is not None
-        return self._graph.spawn(argv)
+        return self._graph.spawn(argv, log)
 
     def later(self, undo: Callable[[], None]) -> None:
         """What `tidy` has to do."""

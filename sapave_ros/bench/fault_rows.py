@@ -40,6 +40,10 @@ class Arms(Enum):
     THEIRS = "theirs"  # not in our hand: the robot, or another program, decides
 
 
+def _nothing(_: Rig) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True)
 class Row:
     """One fault. name: for people and `--rows`.
@@ -48,9 +52,10 @@ class Row:
     seen_s: until the state has changed, `noticed_s` unless given. arms: see `Arms`; released_s: from the fault to
     weight 0. ends: groups (head, arms) whose motion has to end. goes_on: whether motion resumes by itself once the
     fault is gone; None where that is not asked. after: states of which one is in force once it is gone, `states` unless
-    given. start: who moves head and arms before. by_command: the graph is started by `sapave up`. free: joints that we
-    do not drive any more (see `fault_measure.limits`). moves: whether all goes on as before. disturbs: whether the
-    simulator itself loses time. watch_s: how long to look [s]. stop_s: from the notice to the end of the motion.
+    given. start: who moves head and arms before. also: asked once the fault is over, of what stands beside the graph:
+    what is not as it has to be. by_command: the graph is started by `sapave up`. free: joints that we do not drive any
+    more (see `fault_measure.limits`). moves: whether all goes on as before. disturbs: whether the simulator itself
+    loses time. watch_s: how long to look [s]. stop_s: from the notice to the end of the motion.
     """
 
     name: str
@@ -65,6 +70,7 @@ class Row:
     goes_on: bool | None = False
     after: tuple[str, ...] | None = None
     start: Callable[[Rig], None] = starts.by_chunks
+    also: Callable[[Rig], list[str]] = _nothing
     by_command: bool = False
     free: tuple[str, ...] = ()
     moves: bool = False

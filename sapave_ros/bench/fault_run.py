@@ -123,7 +123,7 @@ class Runner:
             measured=measure(motors, wire, fault_s, TIMESTEP_S, row.free),
         )
         if row.action.final:
-            return seen, (motors, wire)
+            return replace(seen, also=tuple(row.also(rig))), (motors, wire)
         row.action.end(rig)
         mended_s = time.monotonic()
         if row.goes_on:
@@ -133,7 +133,8 @@ class Runner:
         else:
             rig.spin(STAYS_S)
         motors, wire = rig.motors(), rig.wire()
-        return replace(seen, after=rig.state, moved_after=_moved(motors, mended_s)), (motors, wire)
+        seen = replace(seen, after=rig.state, moved_after=_moved(motors, mended_s))
+        return replace(seen, also=tuple(row.also(rig))), (motors, wire)
 
     @staticmethod
     def _patience_s(row: Row) -> float:

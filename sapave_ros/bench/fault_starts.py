@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
+from itertools import count
 
+from sapave_ros.bench.fault_recorder import Disk
 from sapave_ros.bench.fault_rig import PATIENCE_S, Rig, RigError
 
 IN_MOTION_S = 1.5
@@ -22,6 +25,18 @@ def by_chunks(rig: Rig) -> None:
     rig.player.begin(rig.head_at())
     rig.spin(IN_MOTION_S)
     rig.until_under_way()
+
+
+def recorded(disk: Disk) -> Callable[[Rig], None]:
+    """As `by_chunks`, with a recorder that has such a disk."""
+
+    def start(rig: Rig) -> None:
+        folders = (rig.options.run_dir.resolve() / f"recording_{i}" for i in count())
+        recording = rig.recording = disk(rig, next(f for f in folders if not f.exists()))
+        rig.later(recording.close)
+        by_chunks(rig)
+
+    return start
 
 
 def in_place_of_the_policy(rig: Rig) -> None:

@@ -13,6 +13,7 @@ from sapave_ros.bench.fault_actions import (
     Inject,
     Joy,
     Kill,
+    Recorder,
     RestartWatchdog,
     SecondWatchdog,
     SecondWriter,
@@ -23,6 +24,17 @@ from sapave_ros.bench.fault_actions import (
     StopByTopic,
 )
 from sapave_ros.bench.fault_graph import GUARD, SDK
+from sapave_ros.bench.fault_recorder import (
+    FULL,
+    IN_ORDER,
+    KILLED,
+    Disk,
+    Ending,
+    on_a_slow_disk,
+    on_a_small_disk,
+    on_the_disk,
+)
+from sapave_ros.bench.fault_rig import Rig
 from sapave_ros.bench.fault_rows import (
     RAMP_S,
     SILENT,
@@ -323,6 +335,34 @@ OTHERS = (
     ),
 )
 
+
+def _unnoticed(name: str, action: Recorder, disk: Disk, ending: Ending) -> Row:
+    """The recorder has a fault, and nobody else feels anything of it."""
+
+    def also(rig: Rig) -> list[str]:
+        assert rig.recording is not None
+        return rig.recording.problems(ending)
+
+    return Row(
+        f"recorder: {name}",
+        action,
+        ("ACTIVE",),
+        ends=frozenset(),
+        moves=True,
+        goes_on=True,
+        start=starts.recorded(disk),
+        also=also,
+        watch_s=5.0,
+    )
+
+
+RECORDER = (
+    _unnoticed("killed", Recorder("kill"), on_the_disk, KILLED),
+    _unnoticed("stands still", Recorder("stop", "go_on"), on_the_disk, IN_ORDER),
+    _unnoticed("disk full", Recorder("fill_disk"), on_a_small_disk, FULL),
+    _unnoticed("disk hangs", Recorder("hang_disk", "mend_disk"), on_a_slow_disk, IN_ORDER),
+)
+
 _NODES = {
     "head": (_LOST, _JOINTS_S, {}),
     "arm": (_LOST, _JOINTS_S, {}),
@@ -410,5 +450,5 @@ DYING = (
     ),
 )
 
-ROWS: tuple[Row, ...] = (*PEOPLE, *CAMERA, *ROBOT, *NECK, *POLICY, *OTHERS, *STANDING_STILL, *DYING)
+ROWS: tuple[Row, ...] = (*PEOPLE, *CAMERA, *ROBOT, *NECK, *POLICY, *OTHERS, *RECORDER, *STANDING_STILL, *DYING)
 """All of them, in the order in which they are tried."""

@@ -10,6 +10,7 @@ import json
 import time
 from collections import defaultdict
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ class Meter:
         self.exposure_to_increments_ms.clear()
 
 
-def _cpu_seconds(pids: dict[str, int]) -> dict[str, float]:
+def cpu_seconds(pids: dict[str, int]) -> dict[str, float]:
     """CPU time of each process by name, its children apart as `name/child` [s]."""
     seconds = {}
     for name, pid in pids.items():
@@ -74,6 +75,25 @@ def _cpu_seconds(pids: dict[str, int]) -> dict[str, float]:
         for child in process.children(recursive=True):
             seconds[f"{name}/sdk"] = sum(child.cpu_times()[:2])
     return seconds
+
+
+def look_around(operator: Operator, bringup: Bringup, stop: Event, duration_s: float) -> list[str]:
+    """Tells the policy to look at one thing after another for so long [s]; returns why the watchdog held it up.
+
+    Raises BringupError where a process has ended, KeyboardInterrupt where somebody wants to stop.
+    """
+    holds, begin_s = [], time.monotonic()
+    for i in range(int(np.ceil(duration_s / CHANGE_EVERY_S))):
+        operator.say(INSTRUCTIONS[i % len(INSTRUCTIONS)])
+        left_s = duration_s - (time.monotonic() - begin_s)
+        operator.wait(stop.is_set, min(CHANGE_EVERY_S, max(left_s, 0.0)))
+        bringup.check()
+        if operator.state != "ACTIVE" and not stop.is_set():
+            holds.append(f"{operator.state}: {operator.reason}")
+            operator.arm()
+        if stop.is_set():
+            raise KeyboardInterrupt
+    return holds
 
 
 def measure(duration_s: float, seed: int, options: Options) -> dict[str, Any]:
@@ -88,21 +108,11 @@ def measure(duration_s: float, seed: int, options: Options) -> dict[str, Any]:
             operator.say(INSTRUCTIONS[0])
             operator.wait(stop.is_set, WARM_UP_S)
             meter.start()
-            holds: list[str] = []
-            cpu, begin_s = _cpu_seconds(bringup.pids), time.monotonic()
-            for i in range(int(np.ceil(duration_s / CHANGE_EVERY_S))):
-                operator.say(INSTRUCTIONS[i % len(INSTRUCTIONS)])
-                left_s = duration_s - (time.monotonic() - begin_s)
-                operator.wait(stop.is_set, min(CHANGE_EVERY_S, max(left_s, 0.0)))
-                bringup.check()
-                if operator.state != "ACTIVE" and not stop.is_set():
-                    holds.append(f"{operator.state}: {operator.reason}")
-                    operator.arm()
-                if stop.is_set():
-                    raise KeyboardInterrupt
+            cpu, begin_s = cpu_seconds(bringup.pids), time.monotonic()
+            holds = look_around(operator, bringup, stop, duration_s)
             elapsed_s = time.monotonic() - begin_s
             shares = {
-                name: (seconds - cpu.get(name, 0.0)) / elapsed_s for name, seconds in _cpu_seconds(bringup.pids).items()
+                name: (seconds - cpu.get(name, 0.0)) / elapsed_s for name, seconds in cpu_seconds(bringup.pids).items()
             }
             rates = {topic: count / elapsed_s for topic, count in sorted(meter.counts.items())}
             return _report(meter, rates, shares, elapsed_s) | {"holds": holds}

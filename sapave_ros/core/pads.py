@@ -32,7 +32,9 @@ TRIGGERS = ("close", "open")
 BUTTONS = (
     "deadman", "stop", "take_head", "take_arms", "limb", "way", "fast", "joint_next", "joint_previous",
 )  # fmt: skip
-OPTIONAL = frozenset({"tilt", "fast"})
+RECORDING = ("episode", "success", "failure", "discard")
+"""Buttons for the recorder. What moves the robot never sees them, whatever a map says."""
+OPTIONAL = frozenset({"tilt", "fast", *RECORDING})
 """What a pad may lack: it is then never used."""
 
 MAY_SHARE = frozenset({("joint_next", "left"), ("joint_previous", "left")})
@@ -73,10 +75,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Pad:
-    """One kind of joystick. places: by function. needs: how many axes and buttons its messages have at least."""
+    """One kind of joystick. places: by function that moves something, or stops it. recording: by function of
+    `RECORDING`. needs: how many axes and buttons its messages have at least.
+    """
 
     name: str
     places: Mapping[str, Place]
+    recording: Mapping[str, Place] = field(default_factory=dict)
 
     @property
     def needs(self) -> tuple[int, int]:
@@ -100,6 +105,18 @@ class Pad:
             },
             frozenset(name for name in BUTTONS if found.get(name, 0.0) > PRESSED),
         )
+
+    def asked(self, axes: Sequence[float], buttons: Sequence[int]) -> frozenset[str]:
+        """Functions of `RECORDING` that are pressed; none in a message of nonsense, or one without their buttons."""
+        return frozenset(name for name in self.recording if self.held(name, axes, buttons))
+
+    def held(self, function: str, axes: Sequence[float], buttons: Sequence[int]) -> bool:
+        """Whether the button of any function is down."""
+        place = self.places.get(function) or self.recording.get(function)
+        try:
+            return place is not None and all(map(math.isfinite, axes)) and place.value(axes, buttons) > PRESSED
+        except IndexError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -135,7 +152,7 @@ def parse(name: str, entries: Any) -> Pad:
     """A map from plain data. Raises ParameterError naming the function and what is wrong with it."""
     if not isinstance(entries, Mapping):
         raise ParameterError(f"pad {name}: {entries!r}; expected functions and where they are found")
-    known = STICKS + TRIGGERS + BUTTONS
+    known = STICKS + TRIGGERS + BUTTONS + RECORDING
     for function in entries:
         if function not in known:
             raise ParameterError(f"pad {name}: no function is called {function!r}; expected {', '.join(known)}")
@@ -149,7 +166,8 @@ def parse(name: str, entries: Any) -> Pad:
             other = taken.setdefault(slot, function)
             if other != function and (function, other) not in MAY_SHARE:
                 raise ParameterError(f"pad {name}: {function} and {other} both use {slot[0]} {slot[1]}")
-    return Pad(name, places)
+    recording = {function: places.pop(function) for function in RECORDING if function in places}
+    return Pad(name, places, recording)
 
 
 def _place(what: str, entry: Any) -> Place:

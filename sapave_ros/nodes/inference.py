@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
+from std_msgs.msg import String
 
 from sapave_ros import graph, scheduling
 from sapave_ros.core.inference_health import InferenceHealth
@@ -83,6 +84,8 @@ class InferenceNode(Node):
         self._head = ros.publisher(self, graph.stream(graph.HEAD_INCREMENTS))
         self._arms = ros.publisher(self, graph.stream(graph.ARM_INCREMENTS))
         self._grounding = ros.publisher(self, graph.stream(graph.GROUNDING))
+        self._followed = ros.publisher(self, graph.stream(graph.FOLLOWED))
+        self._followed.publish(String(data=self._instruction))  # of one that was before, nothing holds any more
         self._diagnostics = ros.publisher(self, graph.stream(graph.DIAGNOSTICS))
         for topic, callback in (
             (graph.COLOR, self._on_color),
@@ -151,6 +154,8 @@ class InferenceNode(Node):
             self._session.reset()
             self._health.restart()
             self._due_stamp_s = -np.inf
+            # Here, where no chunk can come between: a recording has it before the first chunk that answers it.
+            self._followed.publish(String(data=instruction))
         self._reason = "waiting for a picture" if instruction else "no instruction"
         self.get_logger().info(f"instruction: {instruction!r}")
 

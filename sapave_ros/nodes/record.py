@@ -1,4 +1,7 @@
-"""Hears streams of the table as serialized bytes and hands them to a recorder; asks every node for its parameters."""
+"""Hears streams of the table as serialized bytes and hands them to a recorder; asks every node for its parameters.
+
+Episodes begin and end by services, or by buttons of the joystick that teleop has; on the robot neither has any effect.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rclpy.node import Node
@@ -14,8 +18,9 @@ from rclpy.parameter import parameter_value_to_python
 from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image, Joy
 from std_srvs.srv import Trigger
+from yaml import YAMLError
 
 from sapave_ros import graph
 from sapave_ros.bag import definitions, document, jpeg
@@ -23,8 +28,11 @@ from sapave_ros.bag.episodes import Answer, Episodes
 from sapave_ros.bag.metadata import Topic, offered_qos
 from sapave_ros.bag.once import Once
 from sapave_ros.bag.recorder import Recorder
+from sapave_ros.core import pads
+from sapave_ros.core.episode_buttons import EpisodeButtons
 from sapave_ros.graph import Stream
 from sapave_ros.nodes import ros
+from sapave_ros.parameters import ParameterError
 
 COMPRESSED = "sensor_msgs/CompressedImage"
 PICTURES_WAITING = 10
@@ -39,12 +47,13 @@ SAY_S = 5.0
 class RecordNode(Node):
     """recorder: is told what comes; its life is somebody else's. streams: of the table.
 
-    With `Episodes` for a recorder it serves what begins and ends them.
+    With `Episodes` for a recorder it serves what begins and ends them, and hears the joystick.
     """
 
     def __init__(self, recorder: Recorder | Episodes, streams: Sequence[Stream]) -> None:
         super().__init__(graph.RECORDER)
         self._recorder = recorder
+        self._pad: pads.Pad | None = None
         if isinstance(recorder, Episodes):
             self._serve(recorder)
         for stream in streams:
@@ -73,13 +82,29 @@ class RecordNode(Node):
             graph.EPISODE_DISCARD_SERVICE: episodes.discard,
         }
 
-        def answer(request: Callable[[], Answer], _: Trigger.Request, reply: Trigger.Response) -> Trigger.Response:
-            reply.success, reply.message = request()
-            print(reply.message, flush=True)
+        def answer(service: str, _: Trigger.Request, reply: Trigger.Response) -> Trigger.Response:
+            reply.success, reply.message = do(service)
             return reply
 
-        for service, request in requests.items():
-            self.create_service(Trigger, service, partial(answer, request))
+        def do(service: str) -> Answer:
+            done, said = requests[service]()
+            print(said, flush=True)
+            return done, said
+
+        buttons = EpisodeButtons()
+
+        def on_joy(msg: Joy) -> None:
+            if self._pad is not None:
+                stamp_s = ros.stamp_s(msg.header.stamp)
+                asked = buttons.hear(
+                    self._pad, msg.axes, msg.buttons, time.monotonic(), stamp_s, recording=episodes.recording
+                )
+                if asked is not None:
+                    do(asked)
+
+        for service in requests:
+            self.create_service(Trigger, service, partial(answer, service))
+        ros.subscribe(self, graph.stream(graph.JOY), on_joy)
 
     def _listen(self, stream: Stream) -> None:
         profiles = ros.profiles(stream)
@@ -126,6 +151,19 @@ class RecordNode(Node):
         self._recorder.attach(lambda: [document.parameters(node, values, stamp_ns)])
         if node == "inference":
             self._recorder.attach(lambda: [document.model(str(values.get("model") or ""), stamp_ns)])
+        if node == "teleop" and isinstance(self._recorder, Episodes):
+            self._use_pad(str(values.get("pad") or ""), str(values.get("pads_file") or ""))
+
+    def _use_pad(self, name: str, file: str) -> None:
+        """The pad that teleop has, whose file may be on another computer."""
+        try:
+            self._pad = pads.load(name, Path(file) if file else None)
+        except (ParameterError, OSError, YAMLError) as error:
+            self._pad = None
+            print(f"no episodes by joystick: {error}", flush=True)
+            return
+        if self._pad.recording:
+            print(f"episodes by joystick too: pad {name!r}", flush=True)
 
     def _say_dropped(self) -> None:
         now = {topic: tally.dropped for topic, tally in self._recorder.tallies.items() if tally.dropped}

@@ -22,7 +22,7 @@ from std_srvs.srv import Trigger
 
 from sapave_ros import graph
 from sapave_ros.bag.player import Player
-from sapave_ros.bag.replayed import CLOCK_HZ, Source, replayed_topic, watched_topics
+from sapave_ros.bag.replayed import CLOCK_HZ, Source, watched_topics
 from sapave_ros.graph import Qos
 from sapave_ros.nodes import alone, ros
 
@@ -127,7 +127,7 @@ class ReplayNode(Node):
 
     def look(self) -> None:
         """Looks who is there: stops at once where it is not alone, begins when it has been for long enough."""
-        own = [replayed_topic(s.stream) for s in self._sources] + [graph.CLOCK] if self._publishers_by_topic else []
+        own = [s.topic for s in self._sources] + [graph.CLOCK] if self._publishers_by_topic else []
         stranger = self._watch.company(time.monotonic(), own)
         if stranger is not None:
             self._fail(stranger)
@@ -148,8 +148,8 @@ class ReplayNode(Node):
         """Opens publishers and services; from now on it is somebody in the graph."""
         self._opened_s = self._now_s()
         for source in self._sources:
-            kind, topic = ros.message_type(source.stream), replayed_topic(source.stream)
-            self._publishers_by_topic[source.recorded] = self.create_publisher(kind, topic, ros.qos(source.stream))
+            kind, profile = ros.message_type(source.stream), ros.qos(source.stream)
+            self._publishers_by_topic[source.recorded] = self.create_publisher(kind, source.topic, profile)
         self._clock_publisher = self.create_publisher(ClockMsg, graph.CLOCK, _CLOCK_QOS)
         self._status = self.create_publisher(DiagnosticStatus, graph.REPLAY_STATUS, _STATUS_QOS)
         self.create_service(Trigger, graph.REPLAY_PAUSE_SERVICE, self._on_pause)

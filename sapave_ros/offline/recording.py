@@ -53,9 +53,10 @@ class Recording:
     """All of a bag but its pictures, which `observations` reads as they are wanted.
 
     chunks: of the policy, by topic. commands: after the gate, by group of `GROUPS`. instructions, permits: (time [s],
-    what) in order. figures: the last value that each node gave on /diagnostics, less its first where both are numbers.
-    malformed: how many messages of a topic were not what they should be, and were passed over as the nodes do. damage:
-    what of the bag cannot be read.
+    what) in order; instructions as the policy followed them where the bag has that, else as they were given. figures:
+    the last value that each node gave on /diagnostics, less its first where both are numbers. malformed: how many
+    messages of a topic were not what they should be, and were passed over as the nodes do. damage: what of the bag
+    cannot be read.
     """
 
     bag: Bag
@@ -135,6 +136,7 @@ class Recording:
     def _read(self) -> None:
         positions: dict[str, list[tuple[float, Any]]] = {}
         told: dict[str, list[dict[str, str]]] = {}
+        asked: dict[str, list[tuple[float, str]]] = {}
         topics = [t for t in _TOLD if t in self.bag.counts]
         if not topics:
             raise BagError(
@@ -149,13 +151,14 @@ class Recording:
                     self._count_malformed(message.topic)
             elif message.topic in (graph.HEAD_COMMAND, graph.ARM_COMMAND):
                 positions.setdefault(message.topic, []).append((ros.stamp_s(content.header.stamp), content))
-            elif message.topic == graph.INSTRUCTION:
-                self.instructions.append((now_s, content.data.strip()))
+            elif message.topic in (graph.INSTRUCTION, graph.FOLLOWED):
+                asked.setdefault(message.topic, []).append((now_s, content.data.strip()))
             elif message.topic == graph.PERMIT:
                 self.permits.append((now_s, ros.permit_from_msg(content, now_s)))
             else:
                 for status in content.status:
                     told.setdefault(status.name, []).append({v.key: v.value for v in status.values})
+        self.instructions = asked.get(graph.FOLLOWED) or asked.get(graph.INSTRUCTION, [])
         for group, joints in GROUPS.items():
             names = joints.names
             rows = positions.get(graph.HEAD_COMMAND if group == "head" else graph.ARM_COMMAND, [])
@@ -196,6 +199,7 @@ _TOLD = (
     graph.HEAD_COMMAND,
     graph.ARM_COMMAND,
     graph.INSTRUCTION,
+    graph.FOLLOWED,
     graph.PERMIT,
     graph.DIAGNOSTICS,
 )
