@@ -82,10 +82,11 @@ class RelationLayer(nn.Module):
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(d) for _ in range(2))
         self.attention = Attention(d)
-        self.mlp = nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Linear(2 * d, d))
-        for last in (self.attention.out, self.mlp[-1]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        last = nn.Linear(2 * d, d)
+        self.mlp = nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), last)
+        for layer in (self.attention.out, last):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor, grid: tuple[int, int], mask: Tensor) -> Tensor:
         """x (B, h w + words, d), mask (B, 1, 1, fours + words)."""
