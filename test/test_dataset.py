@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -511,6 +514,35 @@ def test_an_encoder_that_fails_leaves_nothing_half_written(bags, tmp_path, capsy
     assert convert(bags, tmp_path / "sets/mine") == 2
     assert "No space left on device" in capsys.readouterr().err
     assert list((tmp_path / "sets").iterdir()) == []
+
+
+@pytest.fixture
+def dead_pid() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_killed_process_left_behind_goes_and_nothing_else(bags, tmp_path, dead_pid):
+    left = [tmp_path / f".set.{pid}.part" for pid in (dead_pid, os.getpid())]  # of another container, the latter
+    others = [
+        f".set.{os.getppid()}.part", ".set.1.part", f".set2.{dead_pid}.part", f"set.{dead_pid}.part", ".set..part",
+        ".set.-1.part", f".set.{dead_pid}.part.mine", f".xset.{dead_pid}.part", ".set.0.part", f".set.{10**30}.part",
+    ]  # fmt: skip
+    for folder in (*left, *(tmp_path / name for name in others)):
+        (folder / "meta").mkdir(parents=True)
+        (folder / "meta/info.json").write_text("{}")
+    mine = tmp_path / f".set.0{dead_pid}.part"
+    mine.write_text("a file of somebody")
+    assert convert(bags[:1], tmp_path / "set") == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"set", mine.name, *others}
+
+
+def test_two_of_one_name_in_one_process_do_not_take_each_others(tmp_path):
+    with DatasetWriter(tmp_path / "set", 10), pytest.raises(FileExistsError):
+        DatasetWriter(tmp_path / "set", 10)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_odd_sizes_are_no_video(tmp_path):

@@ -25,7 +25,7 @@ from sapave_ros.core.chunk import ChunkExecutor
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.core.observation import ObservationBuilder
 from sapave_ros.nodes import ros
-from sapave_ros.offline import again, gate, score
+from sapave_ros.offline import again, command, gate, score
 from sapave_ros.offline.recording import Recording
 from sapave_ros.policy import manifest
 from sapave_ros.policy.onnx_policy import OnnxPolicy
@@ -190,7 +190,8 @@ def test_what_is_missing_is_told_and_the_rest_is_scored(said, tmp_path):
 def test_the_command_is_a_gate(bag, damaged, tmp_path, capsys):
     before, after, folder = tmp_path / "before.json", tmp_path / "after.json", tmp_path / "page"
     assert cli.main(["eval", str(bag), "--json", str(before), "--page", str(folder)]) == 0
-    assert "bit for bit" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "bit for bit" in out and "times real time" in out
     assert cli.main(["eval", str(bag), "--baseline", str(before)]) == 0
     assert "nothing is worse" in capsys.readouterr().out
     words = ["eval", str(bag), "--model", str(damaged), "--baseline", str(before), "--json", str(after)]
@@ -198,9 +199,19 @@ def test_the_command_is_a_gate(bag, damaged, tmp_path, capsys):
     assert "worse: run model head error_rad: was " in capsys.readouterr().out
     assert cli.main(["eval", str(bag), "--baseline", str(after)]) == 0, "better than before is fine"
     html = (folder / "index.html").read_text()
+    assert re.search(r"[\d.]+ times real time, \d+% of it the model", html)
+    fast = json.loads(before.read_text())["bags"][0]["speed"]
+    assert fast["times_real_time"] * fast["took_s"] == pytest.approx(SECONDS + 0.5, abs=0.1)
+    assert 0.0 < fast["model_share"] < 1.0
     assert INSTRUCTION in html and (folder / "steps_0.png").stat().st_size > 1000
     again_ = json.loads(before.read_text())
     assert gate.compare(again_, json.loads(before.read_text()), 0.0) == []
+
+
+def test_two_models_over_a_recording_are_twice_its_length():
+    one = command.speed(10.0, 1, 2.0, 1.5)
+    assert one == {"times_real_time": 5.0, "model_share": 0.75, "took_s": 2.0}
+    assert command.speed(10.0, 2, 4.0, 3.0)["times_real_time"] == one["times_real_time"]
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@
     videos/observation.images.head/chunk-000/file-000.mp4
 
 All of it is written beside the folder that it is to be (`.NAME.PID.part`), and becomes that folder when it is whole.
-What fails takes it along; only what is killed leaves it there.
+What fails takes it along; what is killed leaves it there, for the next one of that name to remove.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -77,8 +78,10 @@ class DatasetWriter:
         self._video_parts: list[Path] = []
         self._video_index, self._video_bytes, self._video_frames = 0, 0, 0
         folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_behind(folder)
         self._root = folder.parent / f".{folder.name}.{os.getpid()}.part"
         self._root.mkdir()
+        _own.add(self._root)
 
     def __enter__(self) -> DatasetWriter:
         return self
@@ -90,6 +93,7 @@ class DatasetWriter:
             with suppress(OSError):  # a disk that is full, once more
                 self._data.close()
         shutil.rmtree(self._root, ignore_errors=True)
+        _own.discard(self._root)
 
     def add(self, frame: Frame) -> None:
         """The next frame of the episode. Raises ValueError where its pictures have another size than those before."""
@@ -257,6 +261,35 @@ class DatasetWriter:
             "video_path": VIDEO_PATH,
             "features": features(*self.size, self.fps, video.about(*self.size, self.fps)),
         }
+
+
+_own: set[Path] = set()
+"""Folders in which this process is writing."""
+
+
+def remove_left_behind(folder: Path) -> None:
+    """Removes what processes that were killed have left beside a data set of that name; what others write stays."""
+    name = re.compile(rf"\.{re.escape(folder.name)}\.([1-9]\d*)\.part")
+    for part in folder.parent.iterdir():
+        found = name.fullmatch(part.name)
+        if found and part.is_dir() and not part.is_symlink() and not _writes(int(found[1]), part):
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _writes(pid: int, part: Path) -> bool:
+    """Whether somebody may still write there: a process of that number, or, where it is ours, this one itself.
+
+    In a container every run may have the number of the one before.
+    """
+    if pid == os.getpid():
+        return part in _own
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # it lives and is somebody else's; or nobody knows
+        return True
+    return True
 
 
 def check_folder(folder: Path) -> None:

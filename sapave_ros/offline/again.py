@@ -29,7 +29,8 @@ class Answers:
     """What a policy says to the exposures of a bag.
 
     chunks: by head of the policy, in the order of their stamps. missing: stamps [s] for which the bag has no complete
-    observation, and why. refused: answers that must not go out, and why. unknown_words: of the instructions.
+    observation, and why. refused: answers that must not go out, and why. unknown_words: of the instructions. model_s:
+    time that the model itself took [s].
     """
 
     chunks: dict[str, list[ActionChunk]] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Answers:
     refused: list[tuple[float, str]] = field(default_factory=list)
     unknown_words: set[str] = field(default_factory=set)
     observed: int = 0
+    model_s: float = 0.0
 
 
 def wanted(recording: Recording) -> list[tuple[float, str]]:
@@ -78,6 +80,7 @@ def ask(
             answers.refused.append((stamp_s, str(error)))
             continue
         answers.unknown_words.update(output.unknown_words)
+        answers.model_s += output.timings.model_s
         for head, chunk in (("head", output.head), ("other", output.other)):
             if chunk is not None:
                 answers.chunks.setdefault(head, []).append(chunk)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +19,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from sapave_ros.bag.reader import BagError
 from sapave_ros.cli import json_argument
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.crew import crew
-from sapave_ros.offline import again, gate, score
+from sapave_ros.offline import again, gate, look, score, targets
 from sapave_ros.offline.recording import Recording
 from sapave_ros.policy.manifest import SHIPPED
 from sapave_ros.policy.session import SessionParameters
@@ -32,25 +34,54 @@ MODEL = "model"
 
 @dataclass(frozen=True)
 class Task:
-    """One bag to ask all models about. number: its place among all."""
+    """One bag to ask all models about. number: its place among all. targets: of the head (`offline/targets.py`), where
+    they are not in the bag.
+    """
 
     number: int
     bag: Path
     models: Mapping[str, Path]
     parameters: SessionParameters
+    targets: Path | None = None
 
 
 def evaluate(task: Task, bar: bool = False) -> dict[str, Any]:
     """Figures of the run and of each model on it. Raises BagError, ManifestError (both ValueError)."""
+    begin_s, model_s = time.perf_counter(), 0.0
     recording = Recording.read(task.bag)
     kinematics = Kinematics.from_urdf()
     report: dict[str, Any] = {"bag": str(task.bag), "run": score.run_figures(recording), "models": {}}
+    if looked := looks(recording, task.targets, kinematics):
+        report["run"]["look"] = looked
     count = len(again.wanted(recording)) * len(task.models)
     with tqdm(total=count, unit="exposure", desc=task.bag.name, disable=not bar, dynamic_ncols=True) as progress:
         for name, path in task.models.items():
             answers = again.ask(recording, path, kinematics, task.parameters, progress.update)
             report["models"][name] = score.figures(recording, answers)
+            model_s += answers.model_s
+    report["speed"] = speed(recording.length_s, len(task.models), time.perf_counter() - begin_s, model_s)
     return report
+
+
+def looks(recording: Recording, given: Path | None, kinematics: Kinematics) -> dict[str, Any] | None:
+    """How well the head looked at its targets, None where nobody has written down any.
+
+    given: a file of them; `targets.yaml` in the bag's folder otherwise. Raises ValueError naming what is wrong with it.
+    """
+    inside = recording.bag.path / targets.NAME
+    path = given or (inside if inside.is_file() else None)
+    if path is None:
+        return None
+    head, begin_s, length_s = recording.measured("head")
+    if head is None:
+        raise BagError(f"topics: {recording.bag.path} has no joints of the head; expected them, to compare with {path}")
+    return look.figures(targets.read(path, length_s), begin_s, head, kinematics.camera_in_torso)
+
+
+def speed(length_s: float, models: int, took_s: float, model_s: float) -> dict[str, float]:
+    """How fast a recording was gone through for each of so many models, as a multiple of real time, and what of that
+    time was the models'. took_s: all of it, reading and scoring too [s]."""
+    return {"times_real_time": models * length_s / took_s, "model_share": model_s / took_s, "took_s": took_s}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bags", nargs="+", type=Path, metavar="BAG", help="folder of a bag, or an MCAP file")
     parser.add_argument("--model", type=Path, help="ONNX model (default: the one that ships with the package)")
     parser.add_argument("--models", nargs="+", default=[], metavar="NAME=PATH", help="further models, side by side")
+    parser.add_argument(
+        "--targets", type=Path, metavar="F", help=f"where it should have looked (default: {targets.NAME} in the bag)"
+    )
     parser.add_argument("--chunking", choices=("plain", "rtc"), default="plain", help="as the robot had it")
     parser.add_argument("--baseline", type=Path, metavar="F", help="a --json of before; code 1 where that was better")
     parser.add_argument(
@@ -77,11 +111,17 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 0; 1 where `--baseline` was better. ValueError, OSError where something is not as it should be."""
     if args.tolerance < 0 or args.workers < 1:
         raise ValueError(f"--tolerance {args.tolerance}, --workers {args.workers}; expected at least 0 and 1")
+    if args.targets and len(args.bags) > 1:
+        raise ValueError(
+            f"--targets {args.targets} with {len(args.bags)} bags; expected one, or {targets.NAME} in each"
+        )
     models = named(args.model, args.models)
     before = gate.read(args.baseline) if args.baseline else None
     if args.page:
         args.page.mkdir(parents=True, exist_ok=True)
-    tasks = [Task(i, bag, models, SessionParameters(chunking=args.chunking)) for i, bag in enumerate(args.bags)]
+    tasks = [
+        Task(i, bag, models, SessionParameters(chunking=args.chunking), args.targets) for i, bag in enumerate(args.bags)
+    ]
     reports: dict[int, dict[str, Any]] = {}
     one = len(tasks) == 1 and not args.ray
     with tqdm(total=len(tasks), unit="bag", disable=one, dynamic_ncols=True) as progress:
@@ -127,6 +167,10 @@ def say(report: Mapping[str, Any], write: Callable[[str], object] = print) -> No
         write(f"  damaged: {line}")
     if latency := run_of["latency_s"]:
         write(f"  exposure to chunk {1e3 * latency['median']:.0f} ms, p95 {1e3 * latency['p95']:.0f} ms")
+    for line in look_lines(run_of.get("look")):
+        write(f"  {line}")
+    fast = report["speed"]
+    write(f"  {fast['times_real_time']:.1f} times real time, {fast['model_share']:.0%} of it the model")
     for name, figures in report["models"].items():
         write(f"  {name}: {figures['observed']} exposures")
         for why, count in figures["missing"].items():
@@ -143,3 +187,26 @@ def say(report: Mapping[str, Any], write: Callable[[str], object] = print) -> No
             jump = "" if of["jump_rad"] is None else f", jump at a boundary p95 {1e3 * of['jump_rad']['p95']:.1f} mrad"
             refused = f", refused: {of['refused']}" if of["refused"] else ""
             write(f"    {group}: error {error} in {of['compared_steps']} steps{jump}{refused}")
+
+
+def look_lines(looked: Mapping[str, Any] | None) -> list[str]:
+    """Of all targets, and of each."""
+    if not looked:
+        return []
+    within = f"within {looked['on_target_deg']:g}°"
+    lines = [f"looked at {looked['reached']} of {looked['of']} targets ({within}){_share(looked['share_on_target'])}"]
+    for of in looked["targets"]:
+        span = f"  {of['from_s']:.1f} to {of['to_s']:.1f} s: "
+        angle = of["angle_deg"]
+        if angle["first"] is None:
+            lines.append(f"{span}nobody knows where the head was")
+            continue
+        time_s = of["time_to_target_s"]
+        reached = "never on target" if time_s is None else f"on target after {time_s:.2f} s"
+        degrees = f"from {angle['first']:.0f}° to {angle['last']:.0f}°, least {angle['least']:.0f}°"
+        lines.append(f"{span}{reached}{_share(of['share_on_target'])}, {degrees}")
+    return lines
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f", on target {share:.0%} of the time"

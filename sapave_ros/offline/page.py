@@ -40,11 +40,16 @@ def write(folder: Path, result: Mapping[str, Any]) -> Path:
 def _bag(folder: Path, number: int, bag: Mapping[str, Any]) -> list[Node]:
     run = bag["run"]
     facts: list[tuple[str, Node]] = [("messages", str(sum(run["messages"].values())))]
+    fast = bag["speed"]
+    facts.append(("speed", f"{fast['times_real_time']:.1f} times real time, {fast['model_share']:.0%} of it the model"))
     if run["latency_s"]:
         facts.append(("exposure to chunk", ", ".join(f"{k} {1e3 * v:.0f} ms" for k, v in run["latency_s"].items())))
     for group, value in run["jerk_rad_s3"].items():
         if value is not None:
             facts.append((f"jerk of {group}", f"{value:.1f} rad/s³ (root mean square while it moved)"))
+    looked = run.get("look")
+    if looked:
+        facts.append(("looked at", f"{looked['reached']} of {looked['of']} targets"))
     facts += [("said", text) for text in run["instructions"] if text]
     nodes: list[Node] = [el("h2", bag["bag"]), listed(facts)]
     nodes += [el("p", line, class_="damage") for line in run["damage"]]
@@ -62,6 +67,10 @@ def _bag(folder: Path, number: int, bag: Mapping[str, Any]) -> list[Node]:
     ]
     if same:
         nodes.append(table("The robot's own chunks", ("bit for bit", "of", "largest difference [rad]"), same))
+    if looked:
+        nodes.append(table("Gaze and targets", _LOOK_COLUMNS, map(_look_row, looked["targets"])))
+        angles = _angles(folder / f"look_{number}.png", looked)
+        nodes.append(el("p", el("img", src=angles.name, alt="angle between gaze and target over time")))
     if plot := _steps(folder / f"steps_{number}.png", bag):
         nodes.append(el("p", el("img", src=plot.name, alt="error by step of the chunk, for each model and group")))
     return nodes
@@ -74,6 +83,37 @@ def _row(name: str, of: Mapping[str, Any]) -> Row:
     return name, [str(of["chunks"]), str(of["compared_steps"]), error, jump, refused], ""
 
 
+_LOOK_COLUMNS = ("on target after [s]", "on target", "angle at first [°]", "at last [°]", "least [°]")
+
+
+def _look_row(of: Mapping[str, Any]) -> Row:
+    def text(value: float | None, form: str) -> str:
+        return "–" if value is None else format(value, form)
+
+    angles = [text(of["angle_deg"][name], ".1f") for name in ("first", "last", "least")]
+    values = [text(of["time_to_target_s"], ".2f"), text(of["share_on_target"], ".0%"), *angles]
+    return f"{of['from_s']:.1f} to {of['to_s']:.1f} s", values, ""
+
+
+def _angles(path: Path, looked: Mapping[str, Any]) -> Path:
+    """The angle to each target over the bag's time, with what counts as on target."""
+    plt = _pyplot()
+    figure, axis = plt.subplots(figsize=(9, 3.0), layout="constrained")
+    for of in looked["targets"]:
+        over = of["over_time"]
+        angles = [float("nan") if a is None else a for a in over["angle_deg"]]
+        axis.plot([of["from_s"] + t for t in over["after_s"]], angles, color="tab:blue")
+        axis.axvline(of["from_s"], color="0.7", linewidth=0.8)
+    axis.axhspan(0.0, looked["on_target_deg"], color="tab:green", alpha=0.15)
+    axis.set_xlabel("time in the bag [s]")
+    axis.set_ylabel("gaze to target [°]")
+    axis.set_ylim(bottom=0)
+    axis.grid(color="0.9")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path
+
+
 def _steps(path: Path, bag: Mapping[str, Any]) -> Path | None:
     """Error by step of the chunk."""
     series = {
@@ -84,11 +124,7 @@ def _steps(path: Path, bag: Mapping[str, Any]) -> Path | None:
     }
     if not series:
         return None
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    plt = _pyplot()
     figure, axis = plt.subplots(figsize=(9, 3.6), layout="constrained")
     for label, values in series.items():
         known = [(i + 1, 1e3 * v) for i, v in enumerate(values) if v is not None]
@@ -101,3 +137,12 @@ def _steps(path: Path, bag: Mapping[str, Any]) -> Path | None:
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot

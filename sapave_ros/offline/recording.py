@@ -55,8 +55,8 @@ class Recording:
     chunks: of the policy, by topic. commands: after the gate, by group of `GROUPS`. instructions, permits: (time [s],
     what) in order; instructions as the policy followed them where the bag has that, else as they were given. figures:
     the last value that each node gave on /diagnostics, less its first where both are numbers. malformed: how many
-    messages of a topic were not what they should be, and were passed over as the nodes do. damage: what of the bag
-    cannot be read.
+    messages of a topic were not what they should be, and were passed over as the nodes do. length_s: from the first to
+    the last message of all this. damage: what of the bag cannot be read.
     """
 
     bag: Bag
@@ -66,6 +66,7 @@ class Recording:
     permits: list[tuple[float, Permit]] = field(default_factory=list)
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
     malformed: dict[str, int] = field(default_factory=dict)
+    length_s: float = 0.0
 
     @property
     def damage(self) -> list[str]:
@@ -95,6 +96,20 @@ class Recording:
         if path is None:
             return np.full((len(times_s), len(GROUPS[group])), np.nan)
         return interpolate(path.times_s, path.positions, times_s, max_gap_s)
+
+    def measured(self, group: str) -> tuple[Motion | None, float, float]:
+        """The measured motion of a group, None where the bag has none of all its joints; and when the first message of
+        the bag came, of any topic, and how long after it the last one [s]."""
+        rows: list[tuple[float, Any]] = []
+        begin_s = end_s = None
+        for message in self.bag.messages():
+            end_s = message.stamp_ns * 1e-9
+            begin_s = end_s if begin_s is None else begin_s
+            if message.topic == graph.JOINT_STATES:
+                content = _message(message.topic, message.data)
+                rows.append((ros.stamp_s(content.header.stamp), content))
+        assert begin_s is not None and end_s is not None, "a bag has at least one message"
+        return motion_of(GROUPS[group].names, rows), begin_s, end_s - begin_s
 
     def observations(
         self, builder: ObservationBuilder, wanted: Sequence[tuple[float, str]]
@@ -142,8 +157,10 @@ class Recording:
             raise BagError(
                 f"topics: {self.bag.path} has none of {', '.join(_TOLD)}; expected a recording of this robot"
             )
+        times_s: list[float] = []
         for message in self.bag.messages(topics):
             content, now_s = _message(message.topic, message.data), message.stamp_ns * 1e-9
+            times_s.append(now_s)
             if message.topic in (graph.HEAD_INCREMENTS, graph.ARM_INCREMENTS):
                 try:
                     self.chunks.setdefault(message.topic, []).append(Sent(now_s, ros.chunk_from_msg(content)))
@@ -158,6 +175,7 @@ class Recording:
             else:
                 for status in content.status:
                     told.setdefault(status.name, []).append({v.key: v.value for v in status.values})
+        self.length_s = max(times_s) - min(times_s)
         self.instructions = asked.get(graph.FOLLOWED) or asked.get(graph.INSTRUCTION, [])
         for group, joints in GROUPS.items():
             names = joints.names
