@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 NAME = "sapave_ros"
 
-NODES = ("camera", "inference", "head", "arm", "teleop", "watchdog")
+NODES = ("camera", "inference", "head", "arm", "teleop", "watchdog", "monitor")
 
 setup(
     name=NAME,

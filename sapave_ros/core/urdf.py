@@ -100,7 +100,7 @@ def read_shapes(path: Path, element: str) -> list[Shape]:
                 x = y = z = 2 * float(form.attrib["radius"])
                 z = float(form.get("length", z))
             material = body.find("material")
-            rgba = (1.0, 1.0, 1.0, 1.0)
+            rgba: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
             if material is not None:
                 rgba = _colour(material) if material.find("color") is not None else colours[material.attrib["name"]]
             shapes.append(Shape(link.attrib["name"], kind, (x, y, z), _origin(body), rgba))

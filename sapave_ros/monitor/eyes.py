@@ -33,6 +33,13 @@ class Lens:
     width: int
     height: int
 
+    def __post_init__(self) -> None:
+        k = self.intrinsics
+        if k.shape != (3, 3) or not np.isfinite(k).all() or not (k[0, 0] > 0 and k[1, 1] > 0 and k[2, 2] == 1):
+            raise ValueError(f"k: {k.ravel().tolist()}; expected a camera matrix with focal lengths above 0")
+        if not (self.width > 0 and self.height > 0):
+            raise ValueError(f"width x height: {self.width} x {self.height}; expected a picture")
+
 
 @dataclass(frozen=True)
 class Cloud:
