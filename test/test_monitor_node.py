@@ -22,9 +22,10 @@ from sapave_ros import cli, g1, graph
 from sapave_ros.core.kinematics import TORSO, Kinematics
 from sapave_ros.monitor.eyes import Cloud
 from sapave_ros.monitor.latency import Budget
+from sapave_ros.monitor.quaternion import quaternion_xyzw
 from sapave_ros.nodes import hearing, ros
 from sapave_ros.nodes.monitor import MonitorNode
-from sapave_ros.nodes.monitor_messages import cloud_msg, latency_status, quaternion_xyzw
+from sapave_ros.nodes.monitor_messages import cloud_msg, latency_status
 from sapave_ros.share import share_path
 from sapave_ros.types import ActionChunk, Mode, Permit
 

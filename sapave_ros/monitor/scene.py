@@ -98,7 +98,7 @@ class Scene:
         self._intentions = {name: Intention(group) for name, group in GROUPS.items()}
         self._history = JointHistory()
         self._permit: Permit | None = None
-        self._lens: Lens | None = None
+        self.lens: Lens | None = None
         self._lens_heard_s = -math.inf
         self._pictures: dict[float, _Picture] = {}
         self._depth: tuple[float, float | None] = (-math.inf, None)
@@ -139,7 +139,7 @@ class Scene:
 
     def hear_camera(self, lens: Lens, stamp_s: float, now_s: float, heard_s: float) -> None:
         """A picture was taken."""
-        self._lens, self._lens_heard_s = lens, heard_s
+        self.lens, self._lens_heard_s = lens, heard_s
         for latency in self.latency.values():
             latency.picture(stamp_s, now_s)
 
@@ -174,8 +174,8 @@ class Scene:
             now_s,
             links,
             ghost,
-            eyes.frustum(self._lens, camera) if self._lens is not None and camera is not None else None,
-            eyes.gaze(self._lens, camera, depth_m) if camera is not None else None,
+            eyes.frustum(self.lens, camera) if self.lens is not None and camera is not None else None,
+            eyes.gaze(self.lens, camera, depth_m) if camera is not None else None,
             self._paths(now_s, depth_m) if self._may_be_believed(monotonic_s) else {},
             self._banner(monotonic_s),
         )
@@ -186,14 +186,14 @@ class Scene:
         for stamp_s, picture in sorted(self._pictures.items(), reverse=True):
             if picture.depth_mm is None:
                 continue
-            if self._lens is None:
+            if self.lens is None:
                 return "no camera info"
             head = self._history.at(g1.HEAD.names, stamp_s, MAX_JOINT_GAP_S)
             if isinstance(head, str):
                 why = head
                 continue
             camera = self.kinematics.camera_in_torso(head)
-            return eyes.cloud(stamp_s, picture.depth_mm, self._lens, camera, picture.rgb, most)
+            return eyes.cloud(stamp_s, picture.depth_mm, self.lens, camera, picture.rgb, most)
         return why
 
     def budgets(self) -> dict[str, Budget]:
@@ -226,7 +226,7 @@ class Scene:
         head = self._intentions["head"].path(now_s)
         if head is not None:
             cameras = [self.kinematics.camera_in_torso(q) for q in head[1]]
-            found[GAZE] = Path(head[0], np.array([eyes.gaze(self._lens, c, depth_m) for c in cameras]))
+            found[GAZE] = Path(head[0], np.array([eyes.gaze(self.lens, c, depth_m) for c in cameras]))
         arms = self._intentions["arms"].path(now_s)
         if arms is not None:
             for name, link in HANDS.items():

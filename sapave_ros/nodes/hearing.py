@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -36,6 +35,9 @@ SMALL = (
 
 PICTURES = (graph.DEPTH, graph.COLOR)
 
+Heard = Callable[[str, Any], None]
+"""Takes a topic and what came on it."""
+
 
 def hear(scene: Scene, topic: str, msg: Any, now_s: float, monotonic_s: float) -> None:
     """A message of `SMALL` or `PICTURES`, heard at ROS time now_s. Raises ValueError on what no node would take."""
@@ -62,29 +64,49 @@ def hear(scene: Scene, topic: str, msg: Any, now_s: float, monotonic_s: float) -
         scene.hear_color(ros.stamp_s(msg.header.stamp), ros.image_array(msg))
 
 
-def listen(node: Any, scene: Scene) -> None:
-    """Subscribes a node to `SMALL`. What is malformed is passed over and said."""
+def careful(node: Any, heard: Heard) -> Heard:
+    """What is malformed is passed over, and the node says so."""
 
-    def heard(topic: str, msg: Any) -> None:
+    def tried(topic: str, what: Any) -> None:
         try:
-            hear(scene, topic, msg, ros.now_s(node), time.monotonic())
+            heard(topic, what)
         except ValueError as error:
             node.get_logger().warning(f"{topic} passed over: {error}", throttle_duration_sec=2.0)
 
+    return tried
+
+
+def listen(node: Any, heard: Heard) -> None:
+    """Subscribes a node to `SMALL`. heard: called with topic and message."""
     for topic in SMALL:
         ros.subscribe(node, graph.stream(topic), partial(heard, topic))
 
 
-class Pictures:
-    """Takes pictures only while they are wanted, and of those only as many: a reader of pictures costs the camera.
+class Thinned:
+    """At most rate_hz pictures of each topic: the first of every period, told by its stamp alone, so that whoever takes
+    depth takes the colour that belongs to it. Nothing else of a picture is read before it is wanted."""
 
-    heard: called with topic and message. rate_hz: at most so many of each topic, those of the same exposures.
+    def __init__(self, rate_hz: float) -> None:
+        self._rate_hz = rate_hz
+        self._last: dict[str, int] = {}
+
+    def wants(self, topic: str, stamp_s: float) -> bool:
+        period = int(stamp_s * self._rate_hz)
+        if self._last.get(topic) == period:
+            return False
+        self._last[topic] = period
+        return True
+
+
+class Pictures:
+    """Takes pictures only while they are wanted: a reader of pictures costs the camera.
+
+    heard: called with topic and serialized message.
     """
 
-    def __init__(self, node: Any, topics: tuple[str, ...], rate_hz: float, heard: Callable[[str, Any], None]) -> None:
-        self._node, self._topics, self._rate_hz, self._heard = node, topics, rate_hz, heard
+    def __init__(self, node: Any, topics: tuple[str, ...], heard: Heard) -> None:
+        self._node, self._topics, self._heard = node, topics, heard
         self._subscriptions: list[Any] = []
-        self._last: dict[str, int] = {}
 
     @property
     def taken(self) -> bool:
@@ -97,16 +119,9 @@ class Pictures:
                 stream = graph.stream(topic)
                 self._subscriptions.append(
                     self._node.create_subscription(
-                        ros.message_type(stream), topic, partial(self._on_picture, topic), ros.qos(stream), raw=True
+                        ros.message_type(stream), topic, partial(self._heard, topic), ros.qos(stream), raw=True
                     )
                 )
         elif not wanted:
             while self._subscriptions:
                 self._node.destroy_subscription(self._subscriptions.pop())
-
-    def _on_picture(self, topic: str, data: bytes) -> None:
-        # The first of every period, told by its stamp alone: whoever takes depth takes the colour that belongs to it.
-        period = int(ros.stamp_of_serialized_s(data) * self._rate_hz)
-        if self._last.get(topic) != period:
-            self._last[topic] = period
-            self._heard(topic, ros.deserialized(graph.stream(topic), data))

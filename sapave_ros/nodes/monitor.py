@@ -15,7 +15,7 @@ from rclpy.node import Node
 from sapave_ros import graph
 from sapave_ros.monitor.scene import Scene
 from sapave_ros.nodes import hearing, ros
-from sapave_ros.nodes.hearing import Pictures
+from sapave_ros.nodes.hearing import Pictures, Thinned
 from sapave_ros.nodes.monitor_messages import Markers, cloud_msg, latency_status, path_msg
 from sapave_ros.parameters import parameter
 
@@ -43,8 +43,9 @@ class MonitorNode(Node):
         self._by_topic = {s.topic: ros.publisher(self, s) for s in graph.MONITOR_STREAMS}
         self._shown: set[str] = set()  # paths that are not empty
         self._cloud_stamp_s = -1.0
-        hearing.listen(self, self._scene)
-        self._pictures = Pictures(self, hearing.PICTURES, self._use.cloud_hz, self._on_picture)
+        hearing.listen(self, hearing.careful(self, self._on_message))
+        self._pictures = Pictures(self, hearing.PICTURES, hearing.careful(self, self._on_picture))
+        self._thinned = Thinned(self._use.cloud_hz)
         self.create_timer(1.0 / self._use.rate_hz, self._show)
         self.create_timer(0.5 / self._use.cloud_hz, self._show_cloud)
         self.create_timer(LOOK_S, self._look)
@@ -59,11 +60,12 @@ class MonitorNode(Node):
     def _look(self) -> None:
         self._pictures.want(self._wanted(graph.MONITOR_CLOUD))
 
-    def _on_picture(self, topic: str, msg: Any) -> None:
-        try:
-            hearing.hear(self._scene, topic, msg, ros.now_s(self), time.monotonic())
-        except ValueError as error:
-            self.get_logger().warning(f"{topic} passed over: {error}", throttle_duration_sec=2.0)
+    def _on_message(self, topic: str, msg: Any) -> None:
+        hearing.hear(self._scene, topic, msg, ros.now_s(self), time.monotonic())
+
+    def _on_picture(self, topic: str, data: bytes) -> None:
+        if self._thinned.wants(topic, ros.stamp_of_serialized_s(data)):
+            self._on_message(topic, ros.deserialized(graph.stream(topic), data))
 
     def _show(self) -> None:
         topics = (graph.MONITOR_MARKERS, *graph.MONITOR_PATHS.values())
