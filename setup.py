@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 NAME = "sapave_ros"
 
-NODES = ("camera", "inference", "head", "arm", "teleop", "watchdog")
+NODES = ("camera", "inference", "head", "arm", "teleop", "watchdog", "monitor")
 
 setup(
     name=NAME,
@@ -45,6 +45,8 @@ setup(
         "sim": ["mujoco>=3.17", "cyclonedds==11.0.1", "matplotlib", "imageio", "imageio-ffmpeg", "tqdm"],
         # Recording (`sapave record`) and reading bags.
         "bag": ["mcap>=1.6"],
+        # Watching in a browser (`sapave watch`). Rerun changes with its versions; Python 3.10 has none past 0.39.
+        "watch": ["rerun-sdk>=0.39,<0.42", "mcap>=1.6"],
         # Recordings as a data set (`sapave dataset`).
         "dataset": ["mcap>=1.6", "pyarrow>=15", "imageio-ffmpeg", "tqdm"],
         "train": ["torch>=2.6", "onnx", "onnxscript", "tensorboard", "tqdm", "mujoco>=3.17", "pyarrow>=15"],

@@ -20,6 +20,8 @@ _COMMANDS = {
     "record": ("sapave_ros.record", "the graph's streams into a bag, until Ctrl-C"),
     "replay": ("sapave_ros.replay", "a bag's streams as they came; nothing of it reaches an actuator"),
     "top": ("sapave_ros.top.command", "rates, ages, state, latencies and CPU of the running graph"),
+    "monitor": ("sapave_ros.monitor.command", "what the robot does, was told and will do, for rviz; it only listens"),
+    "watch": ("sapave_ros.watch.command", "the running graph, or a bag, in a browser on this computer"),
     "doctor": ("sapave_ros.doctor.command", "is everything in order, before a start or while the graph runs"),
     "data": ("sapave_ros.learning.pairs.command", "generate training data in the simulator, and its card"),
     "train": ("sapave_ros.learning.train", "train one stage of the policy"),
@@ -45,6 +47,7 @@ DISCOVERY_S = 10.0
 # What may be missing where the package was installed without an extra.
 _MISSING = (
     ({"transformers", "peft", "PIL"}, "; the backbone vlm needs more: pip install '.[train,vlm]'"),
+    ({"rerun", "rerun_cli"}, "; watching in a browser needs pip install '.[watch]'"),
     ({"mcap"}, "; bags need pip install '.[bag]'"),
     ({"ray"}, "; work past one machine needs pip install '.[cluster]'"),
     (

@@ -109,6 +109,10 @@ REPLAY_STATUS = f"{REPLAY}/status"
 REPLAY_PAUSE_SERVICE = f"{REPLAY}/pause"
 REPLAY_RESUME_SERVICE = f"{REPLAY}/resume"
 
+MONITOR_MARKERS = "/sapave/monitor/markers"
+MONITOR_CLOUD = "/sapave/monitor/cloud"
+MONITOR_PATHS = {name: f"/sapave/monitor/path/{name}" for name in ("left_hand", "right_hand", "gaze")}
+
 ARM_SERVICE = "/sapave/arm"
 DISARM_SERVICE = "/sapave/disarm"
 RESET_SERVICE = "/sapave/reset"
@@ -125,6 +129,9 @@ EPISODE_DISCARD_SERVICE = "/sapave/record/discard"
 RECORDER = "record"
 """Node of `sapave record`: not a process of the graph, which runs with it or without."""
 
+MONITOR = "monitor"
+"""Node of `sapave monitor`: it listens, and the graph runs with it or without."""
+
 CAMERA_HZ = 30.0
 INFERENCE_HZ = 7.5  # every fourth picture
 HEAD_LOOP_HZ = 100.0
@@ -133,6 +140,8 @@ PERMIT_HZ = 50.0
 PERMIT_STALE_AFTER_S = 0.1
 TELEOP_HZ = 50.0
 HEALTH_HZ = 10.0
+MONITOR_HZ = 10.0
+CLOUD_HZ = 5.0
 
 STREAMS: tuple[Stream, ...] = (
     Stream(COLOR, IMAGE, ("camera",), ("inference",), Qos.SENSOR, CAMERA_HZ, 0.3,
@@ -177,6 +186,19 @@ STREAMS: tuple[Stream, ...] = (
     Stream(DIAGNOSTICS, "diagnostic_msgs/DiagnosticArray",
            ("watchdog", "inference", "head", "arm", "camera", "teleop"), ("*",), Qos.EVENT, 1.0, None,
            "health and timing of every node"),
+)  # fmt: skip
+
+MONITOR_STREAMS: tuple[Stream, ...] = (
+    # For people to look at: nobody of the graph reads them, and no bag has them, for they follow from what it has.
+    Stream(MONITOR_MARKERS, "visualization_msgs/MarkerArray", (MONITOR,), ("*",), Qos.EVENT, MONITOR_HZ, None,
+           "the robot as commanded, what the camera sees and looks at, the state and its reason"),
+    Stream(MONITOR_CLOUD, "sensor_msgs/PointCloud2", (MONITOR,), ("*",), Qos.SENSOR, CLOUD_HZ, None,
+           "depth in torso_link, coloured, thinned out; stamped at exposure"),
+    *(Stream(topic, "nav_msgs/Path", (MONITOR,), ("*",), Qos.COMMAND, MONITOR_HZ, None,
+             f"where the chunks will take the {name.replace('_', ' ')}, as the controllers read them")
+      for name, topic in MONITOR_PATHS.items()),
+    Stream(DIAGNOSTICS, "diagnostic_msgs/DiagnosticArray", (MONITOR,), ("*",), Qos.EVENT, 1.0, None,
+           "`sapave/latency`: exposure to inference to command to motion, stage by stage"),
 )  # fmt: skip
 
 SERVICES: tuple[Service, ...] = (

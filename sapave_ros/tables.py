@@ -36,7 +36,15 @@ def processes() -> str:
 
 def streams() -> str:
     """Every topic of the graph."""
+    return _streams(graph.STREAMS)
 
+
+def monitor() -> str:
+    """Every topic of the node that is only looked at."""
+    return _streams(graph.MONITOR_STREAMS)
+
+
+def _streams(shown: Sequence[graph.Stream]) -> str:
     def number(value: float | None, unit: str) -> str:
         return "–" if value is None else f"{value:g} {unit}"
 
@@ -52,7 +60,7 @@ def streams() -> str:
                 s.qos.value,
                 s.meaning,
             )
-            for s in graph.STREAMS
+            for s in shown
         ],
     )
 
@@ -111,6 +119,7 @@ def _who(names: Sequence[str]) -> str:
 TABLES = {
     "processes": processes,
     "streams": streams,
+    "monitor": monitor,
     "services": services,
     "states": states,
     "diagram": diagram,

@@ -147,7 +147,7 @@ class JointController:
         self.accepted, self.refused = 0, Counter[ChunkFault]()
         self.last_refusal: ChunkRefusal | None = None
         self.last_verdict_detail = ""
-        self.shared, self._dt_s, self._shadow = shared, dt_s, shadow
+        self.shared, self.shadow, self._dt_s = shared, shadow, dt_s
         self._policy_rate = policy_rate
         self._ramp = 0.0
         self._release = self._yield = False
@@ -232,7 +232,7 @@ class JointController:
         trouble = self._trouble(monotonic_s, measured)
         self._watch_clock(now_s, monotonic_s)
         real = measured
-        if self._shadow and measured is not None and self.phase is not Phase.IDLE:
+        if self.shadow and measured is not None and self.phase is not Phase.IDLE:
             measured = replace(measured, positions=self.limiter.position)
         self._step_phase(mode, trouble, now_s, measured)
         if self.phase is Phase.IDLE:
@@ -263,7 +263,7 @@ class JointController:
             self.limiter.reset(verdict.command.positions, verdict.command.velocities)
             self.executor.flush(hold=verdict.command.positions, not_before_s=now_s)
             self.weight, self.stiffness = verdict.command.weight, verdict.command.stiffness
-        anchor = real.positions if self._shadow and real is not None and not trouble else verdict.command.positions
+        anchor = real.positions if self.shadow and real is not None and not trouble else verdict.command.positions
         self.executor.record(now_s, anchor)
         return verdict.command
 

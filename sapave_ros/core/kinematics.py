@@ -50,6 +50,10 @@ class Kinematics:
         self.root = roots[0]
         self.link_names = (self.root, *self._above)
         self.joint_names = tuple(j.name for j in self._joints.values() if j.moves and j.mimic is None)
+        self._beside: dict[str, list[tuple[str, urdf.Joint]]] = {name: [] for name in self.link_names}
+        for joint in self._joints.values():
+            self._beside[joint.parent].append((joint.child, joint))
+            self._beside[joint.child].append((joint.parent, joint))
         self._path_by_link: dict[str, tuple[urdf.Joint, ...]] = {}
         self._head_chain = self._short_chain(CAMERA, TORSO, g1.HEAD.names)
         self._waist_chain = self._path(TORSO)
@@ -80,6 +84,32 @@ class Kinematics:
         frame_in_ancestor = self._product(down[common:], positions, default)
         reference_in_ancestor = self._product(up[common:], positions, default)
         return inverse(reference_in_ancestor) @ frame_in_ancestor
+
+    def links_in_frame(
+        self, reference: str, positions: Mapping[str, float], default: float | None = None
+    ) -> dict[str, Floats]:
+        """Pose (4, 4) in link `reference` of every link whose place is known, that link first.
+
+        positions: [rad] by joint name. default: position [rad] of joints that `positions` lacks; without it, links
+        beyond such a joint are left out. Raises KeyError naming the link that does not exist.
+        """
+        self._path(reference)
+        found = {reference: np.eye(4)}
+        waiting = [reference]
+        while waiting:
+            link = waiting.pop()
+            for other, joint in self._beside[link]:
+                if other in found:
+                    continue
+                try:
+                    position = self._position(joint, positions, default) if joint.moves else 0.0
+                except KeyError:
+                    continue
+                child_in_parent = joint.child_in_parent(position)
+                down = joint.child == other
+                found[other] = found[link] @ (child_in_parent if down else inverse(child_in_parent))
+                waiting.append(other)
+        return found
 
     def camera_in_torso(self, head_positions: Floats) -> Floats:
         """Pose (4, 4) of the colour camera's optical frame (x right, y down, z forward) in torso_link.

@@ -65,6 +65,53 @@ def read(path: Path) -> tuple[list[Joint], dict[str, Floats]]:
     return [_read_joint(element) for element in robot.iterfind("joint")], inertias
 
 
+@dataclass(frozen=True)
+class Shape:
+    """A body on a link.
+
+    kind: `box`, `cylinder` (along z) or `sphere`. size: (3,) its bounding box [m], in its own axes. shape_in_link:
+    (4, 4). rgba: 0..1, white where the description has no colour.
+    """
+
+    link: str
+    kind: str
+    size: tuple[float, float, float]
+    shape_in_link: Floats
+    rgba: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+
+
+def read_shapes(path: Path, element: str) -> list[Shape]:
+    """Bodies of all links. element: `visual` or `collision`.
+
+    Raises ModelError naming the link whose body is a mesh or unknown.
+    """
+    robot = ElementTree.parse(path).getroot()
+    colours = {m.attrib["name"]: _colour(m) for m in robot.iterfind("material")}
+    shapes = []
+    for link in robot.iterfind("link"):
+        for body in link.iterfind(element):
+            form = body.find("geometry/*")
+            kind = "" if form is None else form.tag
+            if form is None or kind not in ("box", "cylinder", "sphere"):
+                raise ModelError(f"link {link.attrib['name']}: {element} must be box, cylinder or sphere, got {kind!r}")
+            if kind == "box":
+                x, y, z = _vector(form.attrib["size"]).tolist()
+            else:
+                x = y = z = 2 * float(form.attrib["radius"])
+                z = float(form.get("length", z))
+            material = body.find("material")
+            rgba: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+            if material is not None:
+                rgba = _colour(material) if material.find("color") is not None else colours[material.attrib["name"]]
+            shapes.append(Shape(link.attrib["name"], kind, (x, y, z), _origin(body), rgba))
+    return shapes
+
+
+def _colour(material: ElementTree.Element) -> tuple[float, ...]:
+    color = material.find("color")
+    return (1.0, 1.0, 1.0, 1.0) if color is None else tuple(_vector(color.attrib["rgba"]).tolist())
+
+
 def _pseudo_inertia(link: ElementTree.Element) -> Floats:
     inertial = link.find("inertial")
     mass = link.find("inertial/mass")

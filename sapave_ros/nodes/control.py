@@ -245,6 +245,7 @@ class ControlNode(Node):
         last = controller.last_refusal
         exposure_ms = np.array(self._exposure_to_write_s) * 1e3
         values: dict[str, object] = {
+            "mode": "shadow" if controller.shadow else "live",
             "phase": controller.phase.name,
             "holding": controller.holding,
             "rate_hz": 1e3 / max(float(np.mean(periods_ms)), 1e-6),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import math
 import signal
+import struct
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, JointState, Joy
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -54,6 +56,18 @@ def message_type(stream: Stream) -> Any:
 
     package, name = stream.type.split("/")
     return getattr(importlib.import_module(f"{package}.msg"), name)
+
+
+def deserialized(stream: Stream, data: bytes) -> Any:
+    """The message of a stream of the table from what came over the wire."""
+    return deserialize_message(data, message_type(stream))
+
+
+def stamp_of_serialized_s(data: bytes) -> float:
+    """The stamp [s] of a serialized message that begins with a header, without the cost of reading all of it."""
+    order = "<" if data[1] else ">"  # CDR: the second byte of four says how numbers are written
+    sec, nanosec = struct.unpack_from(f"{order}iI", data, 4)
+    return float(sec + nanosec * 1e-9)
 
 
 def publisher(node: Node, stream: Stream) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sapave_ros import graph
+from sapave_ros.monitor.banner import elapsed, permit_now
 from sapave_ros.top.flows import Flow
 from sapave_ros.top.processes import Load
 
@@ -42,14 +43,7 @@ class Picture:
     def permit(self) -> tuple[str, str]:
         """State and reason, as long as permits come: who gives none any more permits nothing."""
         permit = next((f for f in self.flows if f.topic == graph.PERMIT), None)
-        if permit is None or permit.wrong in ("never", "stale"):
-            age = (
-                "none was heard"
-                if permit is None or math.isinf(permit.age_s)
-                else f"the last {_time(permit.age_s)} ago"
-            )
-            return "no permit", f"{age}; was {self.state}"
-        return self.state, self.reason
+        return permit_now(self.state, self.reason, math.inf if permit is None else permit.age_s)
 
     @property
     def there(self) -> bool:
@@ -70,7 +64,7 @@ def lines(picture: Picture, colour: bool) -> list[str]:
     width = max(len(f.topic) for f in picture.flows)
     out.append(paint(f"{'stream':{width}}  {'rate':>9}  {'of':>5}  {'age':>9}", "bold"))
     for f in picture.flows:
-        rate, age = (f"{f.rate_hz:.1f} Hz", _time(f.age_s)) if math.isfinite(f.age_s) else ("–", "–")
+        rate, age = (f"{f.rate_hz:.1f} Hz", elapsed(f.age_s)) if math.isfinite(f.age_s) else ("–", "–")
         line = f"{f.topic:{width}}  {rate:>9}  {f.nominal_hz:>5g}  {age:>9}"
         out.append(f"{line}  {paint(f.wrong, 'yellow')}" if f.wrong else line)
     out += ["", paint(f"{'process':10}  {'CPU':>6}  {'memory':>8}  health", "bold")]
@@ -115,7 +109,3 @@ def figures(picture: Picture) -> dict[str, object]:
         "wrong": dict(picture.wrong),
         "reported": {node: dict(values) for node, values in picture.reported.items()},
     }
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1e3:.0f} ms" if seconds < 10.0 else f"{seconds:.0f} s"
