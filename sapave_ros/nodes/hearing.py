@@ -29,6 +29,7 @@ SMALL = (
     *_CHUNKS,
     graph.CAMERA_INFO,
     graph.INSTRUCTION,
+    graph.FOLLOWED,
     graph.DIAGNOSTICS,
 )
 """All that is watched but pictures."""
@@ -53,7 +54,7 @@ def hear(scene: Scene, topic: str, msg: Any, now_s: float, monotonic_s: float) -
     elif topic == graph.CAMERA_INFO:
         lens = Lens(np.asarray(msg.k, dtype=np.float64).reshape(3, 3), msg.width, msg.height)
         scene.hear_camera(lens, ros.stamp_s(msg.header.stamp), now_s, monotonic_s)
-    elif topic == graph.INSTRUCTION:
+    elif topic in (graph.INSTRUCTION, graph.FOLLOWED):  # who gave it may be gone, or the bag be of before
         scene.instruction = msg.data.strip()
     elif topic == graph.DIAGNOSTICS:
         for status in msg.status:
