@@ -75,16 +75,15 @@ def _live(feed: Feed, viewer: Viewer) -> int:
 def _recorded(bag: Bag, feed: Feed, screen: Screen, viewer: Viewer) -> int:
     from sapave_ros.bringup import install_stop_handler
     from sapave_ros.watch.recorded import play
+    from sapave_ros.watch.viewer import ViewerError
 
     stop = install_stop_handler()
-    malformed = play(bag, feed, lambda: stop.is_set() or viewer.failure() is not None)
-    for line in bag.damage:
-        print(f"damaged: {line}", file=sys.stderr, flush=True)
-    for topic, count in malformed.items():
-        print(f"{topic}: {count} messages are malformed, and passed over", file=sys.stderr, flush=True)
-    screen.close()
-    print("all that can be read is shown; Ctrl-C ends it", flush=True)
+    for line in play(bag, feed, lambda: stop.is_set() or viewer.failure() is not None):
+        print(line, file=sys.stderr, flush=True)
+    if not stop.is_set() and viewer.failure() is None:
+        screen.close()
+        print("all that can be read is shown; Ctrl-C ends it", flush=True)
     while not stop.wait(0.5):
         if why := viewer.failure():
-            raise RuntimeError(why)
+            raise ViewerError(why)
     return 0

@@ -72,6 +72,10 @@ class Feed:
                 self._cloud_stamp_s = cloud.stamp_s
                 self._screen.cloud(cloud)
 
+    def note(self, warning: str, now_s: float) -> None:
+        """Something about what is shown."""
+        self._screen.note(warning, "WARN", now_s)
+
     def _overlay(self, data: bytes, stamp_s: float) -> None:
         """Shows the picture that the policy has looked at, with where it looked, if that picture has come."""
         picture = next((d for s, d in self._pictures if s == stamp_s), None)

@@ -15,7 +15,7 @@ def layout() -> rrb.Blueprint:
         name="robot",
         background=[24, 26, 30],
         eye_controls=rrb.EyeControls3D(
-            position=(-1.1, 1.5, 0.9), look_target=(0.35, -0.05, 0.15), eye_up=(0.0, 0.0, 1.0)
+            position=(-0.9, 1.15, 0.75), look_target=(0.4, -0.05, 0.1), eye_up=(0.0, 0.0, 1.0)
         ),
         line_grid=rrb.LineGrid3D(visible=False),
     )

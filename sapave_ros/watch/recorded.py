@@ -13,8 +13,8 @@ from sapave_ros.nodes.replay import decompressed
 from sapave_ros.watch.feed import Feed
 
 
-def play(bag: Bag, feed: Feed, stop: Callable[[], bool] = lambda: False) -> Counter[str]:
-    """All of it, as fast as it can be read; returns how many messages of a topic were not what they should be.
+def play(bag: Bag, feed: Feed, stop: Callable[[], bool] = lambda: False) -> list[str]:
+    """All of it, as fast as it can be read; returns what of it could not be, which also ends the log that is shown.
 
     stop: asked before every message. Raises BagError where the bag has nothing of the graph, or other types.
     """
@@ -22,6 +22,7 @@ def play(bag: Bag, feed: Feed, stop: Callable[[], bool] = lambda: False) -> Coun
     pictures = {graph.GROUNDING, *hearing.PICTURES}
     heard = [name for name, s in sources.items() if s.stream.topic in {*hearing.SMALL, *pictures}]
     malformed: Counter[str] = Counter()
+    now_s = 0.0
     for message in bag.messages(heard):
         if stop():
             break
@@ -35,4 +36,8 @@ def play(bag: Bag, feed: Feed, stop: Callable[[], bool] = lambda: False) -> Coun
         except ValueError:
             malformed[message.topic] += 1
         feed.show(now_s, now_s)
-    return malformed
+    wrong = [f"damaged: {line}" for line in bag.damage]
+    wrong += [f"{topic}: {count} messages are malformed, and passed over" for topic, count in malformed.items()]
+    for line in wrong:
+        feed.note(line, now_s)
+    return wrong
