@@ -112,7 +112,7 @@ $(VENV)/.run: setup.py | $(BIN)/python apt
 $(VENV)/.dev: $(VENV)/.run
 	@echo "setting up $(VENV): torch and the test tools; a few minutes the first time"
 	@$(PIP) torch==2.13.0
-	@$(PIP) -e '.[$(ROS_EXTRA)sim,bag,train,test]'
+	@$(PIP) -e '.[$(ROS_EXTRA)sim,bag,watch,train,test]'
 	@touch $@
 
 clean:

@@ -78,6 +78,8 @@ def write_bag(folder: Path, compress: bool = False) -> Path:
             if compress and topic == graph.COLOR:
                 topic, data = f"{topic}/compressed", compressed(data)
             writer.write(topic, round(t * 1e9), data)
+        if i % 10 == 0:
+            writer.flush()  # what is damaged is lost by the chunk
     writer.close()
     return folder
 
