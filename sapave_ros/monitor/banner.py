@@ -35,12 +35,17 @@ class Banner:
 
     @property
     def level(self) -> Level:
-        return _LEVELS.get(self.state, Level.WAITING)
+        return level_of(self.state)
 
     def lines(self) -> list[str]:
         """From top to bottom."""
         told = f'told: "{self.instruction}"' if self.instruction else "told nothing"
         return [f"{self.state}: {self.reason}", told, *self.remarks]
+
+
+def level_of(state: str) -> Level:
+    """How a state of the watchdog, or `NO_PERMIT`, is painted."""
+    return _LEVELS.get(state, Level.WAITING)
 
 
 def permit_now(state: str, reason: str, age_s: float) -> tuple[str, str]:

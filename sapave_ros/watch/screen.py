@@ -8,6 +8,7 @@ state/permit, state/banner, log                                            laten
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,8 +18,9 @@ from sapave_ros import g1
 from sapave_ros.bag import jpeg
 from sapave_ros.core import urdf
 from sapave_ros.core.kinematics import CAMERA, TORSO, Kinematics
+from sapave_ros.core.supervisor import State
 from sapave_ros.core.urdf import Shape
-from sapave_ros.monitor.banner import Banner
+from sapave_ros.monitor.banner import NO_PERMIT, Banner, Level, level_of
 from sapave_ros.monitor.eyes import FRUSTUM_DEPTH_M, Cloud, Lens
 from sapave_ros.monitor.latency import STAGES, Budget
 from sapave_ros.monitor.quaternion import quaternion_xyzw
@@ -40,6 +42,8 @@ _STANDING = (70, 72, 78, 255)
 _ORANGE = (255, 140, 40)
 _PATH_COLOURS = dict(zip(PATHS, ((90, 200, 255), (255, 110, 200), _ORANGE)))
 _PATH_M, _POINT_M = 0.004, 0.006
+_LEVELS = {Level.GOOD: (60, 170, 80, 255), Level.WAITING: (200, 160, 40, 255), Level.BAD: (210, 60, 50, 255)}
+_LOG = {Level.GOOD: "INFO", Level.WAITING: "WARN", Level.BAD: "ERROR"}
 _ENTITY = {"box": "boxes", "cylinder": "cylinders", "sphere": "spheres"}
 
 
@@ -61,10 +65,19 @@ class Screen:
         for kind, archetype in _drawn(legs, standing, _STANDING).items():
             recording.log(f"torso/standing/{kind}", archetype, static=True)
         recording.log("torso", rr.ViewCoordinates.FLU, static=True)
+        if hasattr(rr, "StateConfiguration"):  # not in 0.39, which takes colours of its own
+            states = [*State.__members__, NO_PERMIT]
+            colours = [_LEVELS[level_of(state)] for state in states]
+            recording.log("state/permit", rr.StateConfiguration(values=states, colors=colours), static=True)
         for name, group in PLOTS.items():
-            for what, width in (("measured", 2.0), ("commanded", 1.0)):
-                names = [f"{_short(joint)} {what}" for joint in group.names]
-                recording.log(f"joints/{name}/{what}", rr.SeriesLines(names=names, widths=[width]), static=True)
+            n = len(group)
+            for what, width, light in (("measured", 2.0, 0.0), ("commanded", 1.0, 0.55)):
+                lines = rr.SeriesLines(
+                    names=[f"{joint.removesuffix('_joint')} {what}" for joint in group.names],
+                    colors=[_hue(i / n, light) for i in range(n)],
+                    widths=[width] * n,
+                )
+                recording.log(f"joints/{name}/{what}", lines, static=True)
 
     def show(self, view: View, lens: Lens | None) -> None:
         """All of a view."""
@@ -150,8 +163,7 @@ class Screen:
         self._recording.log("state/banner", rr.TextDocument(text, media_type=rr.MediaType.MARKDOWN))
         if state != before[0]:
             self._recording.log("state/permit", rr.StateChange(state=state))
-            level = {"good": "INFO", "waiting": "WARN", "bad": "ERROR"}[banner.level.value]
-            self._recording.log("log", rr.TextLog(banner.lines()[0], level=level))
+            self._recording.log("log", rr.TextLog(banner.lines()[0], level=_LOG[banner.level]))
         if told != before[1]:
             self._recording.log("log", rr.TextLog(banner.lines()[1], level="INFO"))
 
@@ -190,17 +202,26 @@ def _drawn(
         quaternions = np.array([quaternion_xyzw(pose[:3, :3]) for pose in poses])
         sizes = np.array([b.size for b in ours])
         colours = np.array([colour or tuple(round(255 * c) for c in b.rgba) for b in ours], np.uint8)
-        common = {"centers": centers, "colors": colours, "fill_mode": "solid"}
         if kind == "box":
-            found[entity] = rr.Boxes3D(half_sizes=sizes / 2, quaternions=quaternions, **common)
+            found[entity] = rr.Boxes3D(
+                half_sizes=sizes / 2, centers=centers, quaternions=quaternions, colors=colours, fill_mode="solid"
+            )
         elif kind == "cylinder":
             found[entity] = rr.Cylinders3D(
-                lengths=sizes[:, 2], radii=sizes[:, 0] / 2, quaternions=quaternions, **common
+                lengths=sizes[:, 2],
+                radii=sizes[:, 0] / 2,
+                centers=centers,
+                quaternions=quaternions,
+                colors=colours,
+                fill_mode="solid",
             )
         else:
-            found[entity] = rr.Ellipsoids3D(half_sizes=sizes / 2, **common)
+            found[entity] = rr.Ellipsoids3D(half_sizes=sizes / 2, centers=centers, colors=colours, fill_mode="solid")
     return found
 
 
-def _short(joint: str) -> str:
-    return joint.removesuffix("_joint")
+def _hue(turn: float, light: float) -> tuple[int, int, int]:
+    """The colour of a joint's lines: one hue for both, the command's lighter. turn, light: 0..1."""
+    colour = colorsys.hsv_to_rgb(turn, 0.75, 0.95)
+    r, g, b = (round(255 * (c + light * (1.0 - c))) for c in colour)
+    return r, g, b
