@@ -232,16 +232,17 @@ def test_stages_add_up_to_the_whole(stages):
     latency = Latency()
     wholes = []
     for i, (camera, inference, control) in enumerate(stages):
-        t = 100.0 + i
+        t = 100.0 + 0.2 * i
         latency.picture(t, t + camera)
         latency.chunk(t, t + camera + inference)
         latency.command(t + camera + inference + control, np.zeros(2))
         wholes.append(camera + inference + control)
-    budget = latency.budget()
+    budget = latency.budget(104.5)
     assert budget.chunks == len(stages) and set(budget.stages_s) == set(STAGES[:3])
     np.testing.assert_allclose(list(budget.stages_s.values()), np.mean(stages, axis=0), atol=1e-6)
     assert budget.whole_s == pytest.approx(np.mean(wholes), abs=1e-6)
     assert budget.worst_s == pytest.approx(max(wholes), abs=1e-6)
+    assert latency.budget(110.0) is None, "of what was fast before nothing is left"
 
 
 @pytest.mark.parametrize("lag_s", [0.03, 0.08, 0.2])
@@ -254,7 +255,7 @@ def test_joints_that_follow_have_a_lag_and_joints_that_stand_have_none(lag_s):
         standing.command(t, np.zeros(2))
         standing.motion(t, np.full(2, 0.001))
     assert moving.lag_s() == pytest.approx(lag_s, abs=0.006)
-    assert standing.lag_s() is None and standing.budget() is None
+    assert standing.lag_s() is None and standing.budget(53.0) is None
 
 
 def test_a_chunk_without_a_picture_or_a_command_is_not_counted():
@@ -263,7 +264,7 @@ def test_a_chunk_without_a_picture_or_a_command_is_not_counted():
     latency.picture(2.0, 2.03)
     latency.chunk(2.0, 2.1)
     latency.command(9.0, np.zeros(2))  # much later: of something else
-    assert latency.budget() is None
+    assert latency.budget(9.0) is None
 
 
 # ---- what is said ----

@@ -18,7 +18,9 @@ from sapave_ros.types import Floats
 
 STAGES = ("camera", "inference", "control", "motion")
 
-KEPT_CHUNKS = 40
+KEPT_S = 5.0
+"""Of how long ago [s] chunks still count: what was fast before says nothing of now."""
+
 PATIENCE_S = 0.5
 """A command that comes later than this [s] after a chunk has nothing to do with it."""
 
@@ -53,7 +55,7 @@ class Latency:
     def __init__(self) -> None:
         self._pictures: dict[float, float] = {}  # stamp to when it was heard
         self._waiting: list[tuple[float, float, float]] = []  # exposure, picture heard, increments heard
-        self._marks: deque[tuple[float, float, float, float]] = deque(maxlen=KEPT_CHUNKS)  # and command stamped
+        self._marks: deque[tuple[float, float, float, float]] = deque()  # and command stamped
         self._commanded: deque[tuple[float, Floats]] = deque()
         self._measured: deque[tuple[float, Floats]] = deque()
 
@@ -81,8 +83,10 @@ class Latency:
         """positions: (n,) [rad] that were measured."""
         _append(self._measured, stamp_s, positions)
 
-    def budget(self) -> Budget | None:
-        """Over the last chunks; None before the first that led to a command."""
+    def budget(self, now_s: float) -> Budget | None:
+        """Over the chunks of the last `KEPT_S`; None where none of them led to a command."""
+        while self._marks and not now_s - KEPT_S <= self._marks[0][-1] <= now_s:
+            self._marks.popleft()
         if not self._marks:
             return None
         marks = np.array(self._marks)

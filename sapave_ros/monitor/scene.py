@@ -196,9 +196,9 @@ class Scene:
             return eyes.cloud(stamp_s, picture.depth_mm, self.lens, camera, picture.rgb, most)
         return why
 
-    def budgets(self) -> dict[str, Budget]:
-        """Of the groups whose chunks lead to commands."""
-        found = {name: latency.budget() for name, latency in self.latency.items()}
+    def budgets(self, now_s: float) -> dict[str, Budget]:
+        """Of the groups whose chunks lead to commands, at ROS time now_s."""
+        found = {name: latency.budget(now_s) for name, latency in self.latency.items()}
         return {name: budget for name, budget in found.items() if budget is not None}
 
     # ---- inside ----

@@ -97,7 +97,7 @@ class MonitorNode(Node):
             self._by_topic[graph.MONITOR_CLOUD].publish(cloud_msg(cloud))
 
     def _publish_latency(self) -> None:
-        status = latency_status(self._scene.budgets())
+        status = latency_status(self._scene.budgets(ros.now_s(self)))
         self._by_topic[graph.DIAGNOSTICS].publish(ros.diagnostics(self, status))
 
 

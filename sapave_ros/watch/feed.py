@@ -65,7 +65,7 @@ class Feed:
         if self._due("view", VIEW_HZ, now_s):
             self._screen.show(self._scene.view(now_s, monotonic_s), self._scene.lens)
         if self._due("latency", LATENCY_HZ, now_s):
-            self._screen.latency(self._scene.budgets(), now_s)
+            self._screen.latency(self._scene.budgets(now_s), now_s)
         if self._due("cloud", CLOUD_HZ, now_s):
             cloud = self._scene.cloud(CLOUD_POINTS)
             if not isinstance(cloud, str) and cloud.stamp_s > self._cloud_stamp_s:
