@@ -43,7 +43,7 @@ MIRRORED = {"ground": 0.5, "look": 0.0}
 UNKNOWN = 0.3
 """Share of the instructions that have words which the policy will never know."""
 
-NOTHING = 0.02
+NOTHING = 0.1
 """Share of the triples that are asked nothing: for no words the head stays where it is."""
 
 
