@@ -37,8 +37,9 @@ class Config:
     vocabulary_size: words, padding and unknown. text_width, text_layers, summaries: the text encoder, its layers, and
     the tokens in which it sums an instruction up. widths: channels at stride 2, 4, 8 and 16. blocks: residual blocks
     at stride 8, at stride 16, and at stride 16 under the instruction's control. relation_layers: layers of attention
-    among patches and words. colours, kinds, sizes: classes of the attribute head. *_weight: of the losses beside the
-    grounding in stage `ground`, and of the grounding in stage `look`; 0 switches one off. tuning: one of `TUNINGS`.
+    among patches and words. colours, kinds, sizes: classes of the attribute head. attribute_weight, caption_weight,
+    direction_weight: of the losses beside the grounding in stage `ground`. ground_weight, position_weight: of those
+    beside the flow's in stage `look`. 0 switches one off. tuning: one of `TUNINGS`.
     spatial: the spatial encoder. decoupled: a decoder each for head and other joints, or one for all. geometry: one
     of `GEOMETRY`. beta: most that real-time chunking may pull per denoising step.
     """
@@ -60,7 +61,9 @@ class Config:
     sizes: int = 4
     attribute_weight: float = 0.5
     caption_weight: float = 0.2
+    direction_weight: float = 0.2
     ground_weight: float = 1.0
+    position_weight: float = 0.1
     d: int = 128
     decoder_layers: int = 3
     tuning: str = "adapter"

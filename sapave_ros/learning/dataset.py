@@ -48,7 +48,7 @@ class Things:
 
 
 class Dataset(dict[Field, NDArray]):
-    """Arrays by `Field`; texts as a list; and what is known of the things, if anything."""
+    """Arrays by `Field`; texts as a list; and what is known of the things and of directions, if anything."""
 
     @property
     def texts(self) -> list[str]:
@@ -56,4 +56,9 @@ class Dataset(dict[Field, NDArray]):
 
     @property
     def things(self) -> Things | None:
+        return None
+
+    @property
+    def directions(self) -> NDArray | None:
+        """Which of `language.DIRECTIONS` each pair is told (p,) int64, -1 for none; None where that is not known."""
         return None

@@ -29,6 +29,10 @@ __all__ = ["CONFIGS", "PATCH", "Config", "SaPaVe", "grounding_loss"]
 CELL = PATCH // DEPTH_REDUCTION  # [px] side of a patch in the depth
 HEAD_WAVES = (3.0, 6.0, 12.0)  # [1/rad] the search turns within a tenth of a radian around its middle
 
+NEAR = 0.6
+"""Of the scale of increments, which is 2 degrees: nearer than this a chunk's positions are right; see `flow_losses`.
+"""
+
 # --- spatial encoder --------------------------------------------------------------------------------------
 
 
@@ -95,7 +99,7 @@ class DecoderLayer(nn.Module):
     def forward(self, x: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
         y = self.norms[0](x)
         x = x + self.self_attention(y, self.self_attention.memory(y))
-        # Chunks that share a context (see `flow_loss`) ask it together: (B R, k, d) -> (B, R k, d).
+        # Chunks that share a context (see `flow_losses`) ask it together: (B R, k, d) -> (B, R k, d).
         query = self.norms[1](x).reshape(memory[0].shape[0], -1, x.shape[-1])
         x = x + self.cross_attention(query, memory).reshape(x.shape)
         return x + self.mlp(self.norms[2](x))
@@ -247,32 +251,37 @@ class SaPaVe(nn.Module):
         context, evidence = self.context(batch)
         return *self.chunks(batch, context), evidence.sigmoid()
 
-    def head_loss(self, context: Tensor, chunk: Tensor, repeats: int) -> Tensor:
-        """`flow_loss` of the head's joints alone. chunk (B, k, 2) [rad].
+    def head_loss(self, context: Tensor, chunk: Tensor, repeats: int) -> tuple[Tensor, Tensor]:
+        """`flow_losses` of the head's joints alone. chunk (B, k, 2) [rad].
 
         A shared decoder sees the other joints on their way to rest, and what it says of them is not scored.
         """
         target = chunk / self.head_scale_rad
         if self.config.decoupled:
-            return self.flow_loss(self.head_decoder, context, target, repeats)
+            return self.flow_losses(self.head_decoder, context, target, repeats)
         padded = F.pad(target, (0, len(g1.OTHER)))
-        return self.flow_loss(self.shared_decoder, context, padded, repeats, joints=len(g1.HEAD))
+        return self.flow_losses(self.shared_decoder, context, padded, repeats, joints=len(g1.HEAD))
 
-    def flow_loss(
+    def flow_losses(
         self, decoder: FlowDecoder, context: Tensor, chunk: Tensor, repeats: int, joints: int | None = None
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Flow matching (Lipman et al. 2023): the end of the straight line from noise to chunk (B, k, n).
 
-        The loss is the squared error of the chunk, which is the velocity's times (1 - t)^2. The chunk is in
-        units of the scale. Each sample serves `repeats` times: the decoder is cheap beside the backbone.
-        joints: only the first so many are scored.
+        The first loss is the squared error of the chunk, which is the velocity's times (1 - t)^2. The second is of
+        where the increments have led to after each step: errors of increments that are too small to matter one by one
+        are many degrees when they all go the same way, and a head that keeps its place drifts. It grows with the
+        distance beyond `NEAR`, not with its square, so that the few chunks that go for the wrong thing do not outweigh
+        all the others. The chunk is in units of the scale. Each sample serves `repeats` times: the decoder is cheap
+        beside the backbone. joints: only the first so many are scored.
         """
         memories = decoder.memories(context)
         target = chunk.repeat_interleave(repeats, 0)
         noise = torch.randn_like(target)
         t = torch.rand(len(target), device=target.device)
         x = noise + t[:, None, None] * (target - noise)
-        return F.mse_loss(decoder(x, t, memories)[..., :joints], target[..., :joints])
+        chunk, target = decoder(x, t, memories).float()[..., :joints], target[..., :joints]
+        position = F.smooth_l1_loss(chunk.cumsum(1), target.cumsum(1), beta=NEAR)
+        return F.mse_loss(chunk, target), position
 
 
 def _off_middle(h: int, w: int) -> Tensor:

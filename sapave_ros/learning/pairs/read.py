@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sapave_ros.learning.dataset import Dataset, Field, Things
+from sapave_ros.learning.language import DIRECTIONS
 from sapave_ros.learning.language.lexicon import default
 from sapave_ros.learning.pairs import store
 from sapave_ros.learning.pairs.camera import DEPTH_SIZE, GRID, PICTURE_SIZE
@@ -119,6 +120,11 @@ class PairDataset(Dataset):
         tables = [store.read(name, "pictures", ["foremost", "share"]) for name in self._names]
         where = (np.concatenate([store.array(t, c) for t in tables]).reshape(-1, *GRID) for c in ("foremost", "share"))
         return Things(kind, colour, size, captions, *where)
+
+    @cached_property
+    def directions(self) -> NDArray:
+        names, told = list(DIRECTIONS), self.rows["kind"] == "direction"
+        return np.array([names.index(t) if d else -1 for t, d in zip(self.rows["target"], told, strict=True)])
 
 
 def _pairs(names: Sequence[ShardName]) -> dict[str, NDArray]:

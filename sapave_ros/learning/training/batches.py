@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sapave_ros import g1
 from sapave_ros.learning.dataset import Dataset, Field
+from sapave_ros.learning.language import DIRECTIONS
 from sapave_ros.policy.tokenizer import PAD, UNKNOWN, Tokenizer
 
 
@@ -24,7 +25,8 @@ class Source(Protocol):
 
     Optional: picture (B,) int64, ascending, the row of `rgb` that each is about, where several are about one; of up to
     n things in a picture, item_coverage (P, n, h, w) in 0..1, item_colour, item_kind, item_size (P, n) int64 with -1
-    for unknown, and captions (P, n, L) int64 with zeros for none.
+    for unknown, and captions (P, n, L) int64 with zeros for none; and direction (B,) int64, which of
+    `language.DIRECTIONS` the instruction tells, -1 for none.
     """
 
     def __call__(self, step: int) -> dict[str, Tensor]: ...
@@ -103,6 +105,8 @@ class Batches:
             for name in ("kind", "colour", "size"):
                 batch[f"item_{name}"] = getattr(things, name)[shown]
             batch["captions"] = self.captions[shown].astype(np.int64)
+        if (directions := self.data.directions) is not None:
+            batch["direction"] = directions[pick]
         if self.mirrored:
             self._mirror(batch, random.random(len(shown)) < self.mirrored, random)
         if self.unknown:
@@ -112,6 +116,8 @@ class Batches:
             nothing = random.random(self.batch) < self.nothing
             for name in ("words", "chunk", "coverage"):
                 batch[name][nothing] = 0
+            if "direction" in batch:
+                batch["direction"][nothing] = -1
         return {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in batch.items()}
 
     def _mirror(self, batch: dict[str, np.ndarray], which: np.ndarray, random: np.random.Generator) -> None:
@@ -124,6 +130,8 @@ class Batches:
         for name, own in (("words", pairs), ("captions", which)):
             if name in batch:
                 batch[name][own] = self._other_side(batch[name][own])
+        if "direction" in batch:
+            batch["direction"][pairs] = _OTHER_DIRECTION[batch["direction"][pairs]]
         batch["intrinsics"][pairs, 0, 2] = batch["rgb"].shape[2] - 1 - batch["intrinsics"][pairs, 0, 2]
         batch["camera_in_torso"][pairs] = _MIRROR_TORSO @ batch["camera_in_torso"][pairs] @ _MIRROR_CAMERA
         yaw = g1.HEAD.names.index("head_yaw_joint")
@@ -146,6 +154,12 @@ class Batches:
         left, right = self._sides
         return np.select([words == left, words == right], [right, left], words)
 
+
+_SIDES = {"left": "right", "right": "left"}
+_OTHER_DIRECTION = np.array(
+    [*(list(DIRECTIONS).index(" ".join(_SIDES.get(w, w) for w in name.split())) for name in DIRECTIONS), -1]
+)
+"""Number of the direction that each is in a mirror; the last for none, -1."""
 
 _WIDTHS = (("rgb", "pictures", 2), ("item_coverage", "pictures", 3), ("depth_m", "pairs", 2), ("coverage", "pairs", 2))
 """What has a width: of pictures or of pairs, and the axis."""

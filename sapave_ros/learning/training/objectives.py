@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sapave_ros.learning.backbones import Backbone
 from sapave_ros.learning.config import Config
+from sapave_ros.learning.language import DIRECTIONS
 from sapave_ros.learning.model import SaPaVe, grounding_loss
 
 REPEATS = 4
@@ -41,6 +42,7 @@ class Readout(nn.Module):
         )
         self.image = nn.Linear(backbone.sight_width, JOINT_WIDTH)
         self.text = nn.Linear(backbone.text_width, JOINT_WIDTH)
+        self.direction = nn.Linear(backbone.width, len(DIRECTIONS))
         self.log_scale = nn.Parameter(torch.tensor(2.0))
 
     def attribute_losses(self, sight: Tensor, batch: dict[str, Tensor]) -> Losses:
@@ -57,6 +59,15 @@ class Readout(nn.Module):
             each = F.cross_entropy(layer(seen).float(), label.clamp(min=0), reduction="none")
             losses[name] = (each * weight).sum() / weight.sum().clamp(min=1e-6)
         return losses
+
+    def direction_loss(self, told: Tensor, direction: Tensor) -> Tensor:
+        """Which direction an instruction tells: cross entropy over those that tell one, from its tokens (B, n, width).
+
+        Nothing in a picture tells what "up" means, so that the grounding alone would never keep it apart from "down".
+        """
+        at = direction >= 0
+        each = F.cross_entropy(self.direction(told.mean(1)).float(), direction.clamp(min=0), reduction="none")
+        return (each * at).sum() / at.sum().clamp(min=1)
 
     def caption_loss(self, sight: Tensor, batch: dict[str, Tensor], backbone: Backbone) -> Tensor:
         """Which description is of which thing: cross entropy both ways over the things of the whole batch.
@@ -103,11 +114,9 @@ class Ground(nn.Module):
         # A batch may lack what no loss of this configuration needs.
         attributes = c.attribute_weight > 0 and "item_coverage" in batch
         captions = c.caption_weight > 0 and "item_coverage" in batch and "captions" in batch
-        if not (attributes or captions):
-            _, evidence = backbone(*seen)
-            ground = grounding_loss(evidence.float(), batch["coverage"])
-            return {"loss": ground, "ground": ground}
-        _, evidence, sight = backbone.perceive(*seen)
+        directions = c.direction_weight > 0 and "direction" in batch
+        tokens, evidence, sight = backbone.perceive(*seen)
+        told = tokens[:, evidence[0].numel() + 1 :]
         if (picture := batch.get("picture")) is not None:  # once each: things are a picture's, not an instruction's
             first = torch.searchsorted(picture, torch.arange(len(batch["rgb"]), device=picture.device))
             sight = sight[first]
@@ -121,6 +130,9 @@ class Ground(nn.Module):
         if captions:
             losses["caption"] = self.readout.caption_loss(sight, batch, backbone)
             loss = loss + c.caption_weight * losses["caption"]
+        if directions and told.shape[1]:
+            losses["direction"] = self.readout.direction_loss(told, batch["direction"])
+            loss = loss + c.direction_weight * losses["direction"]
         return {"loss": loss, **losses}
 
 
@@ -149,8 +161,10 @@ class Look(nn.Module):
             batch = batch | {"present": torch.ones_like(batch["present"])}
         context, evidence = self.model.context(batch)
         ground = grounding_loss(evidence.float(), batch["coverage"])
-        flow = self.model.head_loss(context, batch["chunk"], REPEATS)
-        return {"loss": flow + self.model.config.ground_weight * ground, "flow": flow, "ground": ground}
+        flow, position = self.model.head_loss(context, batch["chunk"], REPEATS)
+        c = self.model.config
+        loss = flow + c.position_weight * position + c.ground_weight * ground
+        return {"loss": loss, "flow": flow, "position": position, "ground": ground}
 
 
 STAGES: dict[str, type[Ground] | type[Look]] = {"ground": Ground, "look": Look}
