@@ -144,6 +144,21 @@ def test_flow_loss_shares_a_context_between_its_repeats(model):
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
 
+def test_errors_that_add_up_count_for_more(model, monkeypatch):
+    """Increments that are all a little off the same way end far off; those that are now above, now below do not."""
+    chunk, context = torch.zeros(3, 16, 2), torch.zeros(3, 1, model.config.d)
+    scale = float(model.head_scale_rad[0])
+    drift = torch.full((6, 16, 2), 0.05)
+    sway = drift * torch.tensor([1.0, -1.0]).repeat(8)[:, None]
+    found = {}
+    for name, error in (("none", 0 * drift), ("drift", drift), ("sway", sway)):
+        monkeypatch.setattr(model.head_decoder, "forward", lambda x, t, memories, e=error: chunk.repeat(2, 1, 1) + e)
+        found[name] = [v.item() for v in model.head_loss(context, chunk * scale, 2)]
+    assert found["none"] == [0.0, 0.0]
+    assert found["drift"][0] == pytest.approx(found["sway"][0])
+    assert found["drift"][1] > 10 * found["sway"][1] > 0
+
+
 def test_grounding_loss_is_least_where_the_thing_is():
     coverage = torch.zeros(2, 3, 4)
     coverage[0, 1, 2] = 0.7  # the second picture does not show it
@@ -268,7 +283,7 @@ def test_readout_learns_what_things_are_and_are_called():
     torch.manual_seed(0)
     ground = Ground(SaPaVe(CONFIGS["debug"]))
     b = inputs(9, batch=2) | things()
-    b |= {"coverage": b["item_coverage"][:, 0]}
+    b |= {"coverage": b["item_coverage"][:, 0], "direction": torch.tensor([-1, 3])}
     optimiser = torch.optim.Adam(ground.parameters(), 5e-3)
     first = last = None
     for _ in range(60):
@@ -277,8 +292,8 @@ def test_readout_learns_what_things_are_and_are_called():
         optimiser.zero_grad()
         last["loss"].backward()
         optimiser.step()
-    assert set(last) == {"loss", "ground", "colour", "kind", "caption"}
-    for name in ("ground", "colour", "kind", "caption"):
+    assert set(last) == {"loss", "ground", "colour", "kind", "caption", "direction"}
+    for name in ("ground", "colour", "kind", "caption", "direction"):
         assert last[name].item() < 0.5 * first[name], name
 
 
@@ -295,6 +310,7 @@ def test_readout_leaves_out_what_it_is_not_told():
         for value in ground(nobody).values():
             assert torch.isfinite(value)
         assert ground(nobody)["caption"] == 0
+        assert ground(everything | {"direction": torch.tensor([-1, -1])})["direction"] == 0
         silent = Ground(SaPaVe(config_named("debug", {"caption_weight": "0", "attribute_weight": "0"})))
         assert set(silent(everything)) == {"loss", "ground"}
 

@@ -474,6 +474,29 @@ def test_things_are_where_they_show(folder):
     assert batch["captions"].shape == (2, things.kind.shape[1], 20)
 
 
+@pytest.mark.parametrize("mirrored", [0.0, 1.0])
+def test_directions_are_told_from_where_the_head_goes(folder, mirrored):
+    """In a mirror too: left is right there, in the words, the way of the head and the direction's number."""
+    pytest.importorskip("torch")
+    from sapave_ros.learning import language
+    from sapave_ros.learning.pairs.read import PairDataset
+    from sapave_ros.learning.training.batches import Batches
+
+    data, tokenizer = PairDataset([folder]), Tokenizer(language.vocabulary(), 20)
+    batch = Batches(data, tokenizer, 400, 0, mirrored=mirrored)(0)
+    told = batch["direction"] >= 0
+    assert told.any() and not told.all()
+    poses = np.array(list(language.DIRECTIONS.values()))[batch["direction"][told]]
+    end = (batch["joint_positions"][:, :2] + batch["chunk"].sum(1))[told]
+    np.testing.assert_allclose(end, poses, atol=0.03)  # the ways to them end slowly
+    for side in ("left", "right"):
+        said = (batch["words"] == tokenizer.id(side)).any(1)[told].numpy()
+        meant = np.array([side in name for name in language.DIRECTIONS])[batch["direction"][told]]
+        assert (said == meant).all()
+    silent = Batches(data, tokenizer, 40, 0, nothing=1.0)(0)
+    assert (silent["direction"] == -1).all() and not silent["words"].any() and not silent["chunk"].any()
+
+
 def test_filters_choose_pairs(folder):
     pytest.importorskip("torch")
     from sapave_ros.learning.dataset import Field
