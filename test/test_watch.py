@@ -152,6 +152,19 @@ def test_a_picture_that_the_policy_has_looked_at_is_shown_with_what_it_saw(bag):
     np.testing.assert_allclose(np.unique(np.round(shown, 3)), np.round(stamps, 3), atol=2e-3)
 
 
+def test_a_bag_that_begins_anew_is_shown_anew(bag):
+    """As one that is played in a loop. What was kept of the last time goes."""
+    tape, kept = Tape(), []
+    feed = Feed(Scene(KINEMATICS), Screen(tape, KINEMATICS))
+    for _ in range(3):
+        play(Bag(bag), feed)
+        kept.append(len(feed._pictures))
+    images = [t for t, entity, _ in tape.rows if entity == "torso/camera/image"]
+    once = sum(entity == "torso/camera/image" for _, entity, _ in played(Bag(bag)).rows)
+    assert len(images) >= 3 * once - 3
+    assert len(set(kept)) == 1, "pictures of the last time are kept"
+
+
 def test_pictures_that_were_compressed_are_shown_like_others(tmp_path):
     assert "torso/camera/image" in played(Bag(write_bag(tmp_path / "small", compress=True))).entities
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def thresholds(path: Path, results: Sequence[Result], splits: Sequence[str], pol
     rows: dict[str, Any] = {"angle_deg": np.rad2deg(ANGLES_RAD).round(1).tolist(), "fraction": list(FRACTIONS)}
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
     for split in splits:
-        for policy, style in zip(policies, _STYLES):
+        for policy, style in zip(policies, cycle(_STYLES)):
             own = [r for r in results if r.policy == policy and r.case.split == split]
             if not own:
                 continue

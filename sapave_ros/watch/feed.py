@@ -51,6 +51,10 @@ class Feed:
             self._overlay(data, stamp_s)
             return
         if topic == graph.COLOR:
+            if self._pictures and stamp_s < self._pictures[-1][0] - PICTURES_KEPT_S:
+                # The clock went back, as when a bag is played in a loop: what was before is never older than the rest.
+                self._pictures.clear()
+                self._looked_s = self._cloud_stamp_s = float("-inf")
             self._pictures.append((stamp_s, data))
             while self._pictures[0][0] < stamp_s - PICTURES_KEPT_S:
                 self._pictures.popleft()
