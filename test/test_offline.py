@@ -196,7 +196,7 @@ def test_the_command_is_a_gate(bag, damaged, tmp_path, capsys):
     assert "nothing is worse" in capsys.readouterr().out
     words = ["eval", str(bag), "--model", str(damaged), "--baseline", str(before), "--json", str(after)]
     assert cli.main(words) == 1
-    assert "worse: run model head error_rad: was " in capsys.readouterr().out
+    assert f"worse: {bag.parent.name}/run model head error_rad: was " in capsys.readouterr().out
     assert cli.main(["eval", str(bag), "--baseline", str(after)]) == 0, "better than before is fine"
     html = (folder / "index.html").read_text()
     assert re.search(r"[\d.]+ times real time, \d+% of it the model", html)
@@ -206,6 +206,21 @@ def test_the_command_is_a_gate(bag, damaged, tmp_path, capsys):
     assert INSTRUCTION in html and (folder / "steps_0.png").stat().st_size > 1000
     again_ = json.loads(before.read_text())
     assert gate.compare(again_, json.loads(before.read_text()), 0.0) == []
+
+
+def test_episodes_of_the_same_number_are_told_apart():
+    def report(*missing):
+        bags = [{"bag": f"/bags/{day}/episode_0000", "models": {"m": {"missing": {"picture": n}, "identical": {},
+                 "groups": {}}}} for day, n in zip(("mon", "tue"), missing, strict=True)]  # fmt: skip
+        return {"bags": bags}
+
+    for now in ((5, 0), (0, 5)):
+        (line,) = gate.compare(report(0, 0), report(*now), 0.05)
+        assert ("mon" if now[0] else "tue") in line
+    twice = report(0, 0)
+    twice["bags"][1]["bag"] = "/other/mon/episode_0000"
+    with pytest.raises(ValueError, match="mon/episode_0000 is there twice"):
+        gate.compare(twice, twice, 0.05)
 
 
 def test_two_models_over_a_recording_are_twice_its_length():

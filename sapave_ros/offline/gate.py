@@ -28,7 +28,8 @@ def read(path: Path) -> dict[str, Any]:
 def compare(before: Mapping[str, Any], now: Mapping[str, Any], tolerance: float) -> list[str]:
     """A line for every figure that grew by more than a share; all of them are better when small.
 
-    A figure that is gone is worse: nobody knows.
+    A figure that is gone is worse: nobody knows. Bags are known by their folder and the one above it; ValueError where
+    that is the same for two.
     """
     old, new = dict(_figures(before)), dict(_figures(now))
     worse = []
@@ -42,9 +43,16 @@ def compare(before: Mapping[str, Any], now: Mapping[str, Any], tolerance: float)
 
 
 def _figures(report: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Raises ValueError where two bags cannot be told apart."""
+    taken: set[str] = set()
     for bag in report["bags"]:
+        # Episodes are numbered anew in every recording: the folder above tells which it was.
+        name = "/".join(Path(bag["bag"]).resolve().parts[-2:])
+        if name in taken:
+            raise ValueError(f"bags: {name} is there twice; expected another folder, or one above it, for each")
+        taken.add(name)
         for model, of in bag["models"].items():
-            where = (Path(bag["bag"]).name, model)
+            where = (name, model)
             yield (*where, "missing"), float(sum(of["missing"].values()))
             for head, same in of["identical"].items():
                 yield (*where, head, "not_identical"), float(same["of"] - same["chunks"])
