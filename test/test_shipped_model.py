@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sapave_ros import g1
-from sapave_ros.bench.perception_cases import CELLS
+from sapave_ros.bench.perception_cases import CELLS, SPLITS
 from sapave_ros.bench.perception_play import Result, Settings, Task, Untold, play
 from sapave_ros.learning.language import MAX_WORDS, vocabulary
 from sapave_ros.policy.manifest import SHIPPED
@@ -55,8 +55,9 @@ def test_it_looks_where_words_say():
 
 
 def test_it_looks_nowhere_without_words():
-    rows = played([Task("empty", "val", 1000)])
-    assert all(r.stayed for r in rows if isinstance(r, Untold) and r.policy == "model")
+    rows = played([Task("empty", split, 1000) for split in SPLITS])
+    stayed = [r.stayed for r in rows if isinstance(r, Untold) and r.policy == "model"]
+    assert len(stayed) == len(SPLITS) and all(stayed)
 
 
 @pytest.mark.slow
