@@ -200,6 +200,15 @@ def test_ablations_are_what_they_say():
     assert models["nano-shared-head"].shared_decoder.out.out_features == 28
 
 
+def test_a_shared_decoder_learns_the_head_and_that_the_others_rest():
+    config = config_named("debug", {"decoupled": "false"})
+    model, batch = SaPaVe(config), inputs()
+    chunk = torch.full((1, config.chunk_steps, 2), 0.1)
+    flow, position = model.head_loss(model.context(batch)[0], chunk, 1)
+    (flow + position).backward()
+    assert (model.shared_decoder.out.weight.grad.abs().sum(1) > 0).all()
+
+
 @pytest.mark.parametrize(("name", "seen"), [(n, s) for n, s in GEOMETRY.items() if n not in ("any", "all")])
 def test_geometry_in_part_is_all_that_the_network_looks_at(name, seen):
     torch.manual_seed(0)

@@ -235,6 +235,23 @@ def test_a_checkpoint_that_does_not_fit_says_why(folder, tmp_path):
     assert train.run(arguments(folder, tmp_path, fresh=True, ground_steps=1, look_steps=1)) == 0
 
 
+def test_what_has_had_its_steps_stays_as_it_is(folder, tmp_path, monkeypatch):
+    """To the byte, whatever the version that finds it; else a model's hash would change with nothing learned."""
+    train.run(arguments(folder, tmp_path, ground_steps=2, look_steps=2))
+    paths = [tmp_path / "ground.pt", tmp_path / "look.pt"]
+    before = [path.read_bytes() for path in paths]
+    monkeypatch.setattr(train, "_commit", lambda: "another")
+    train.run(arguments(folder, tmp_path, ground_steps=2, look_steps=1))
+    assert [path.read_bytes() for path in paths] == before
+    assert [torch.load(path, weights_only=True)["training"]["steps"] for path in paths] == [2, 2]
+    train.run(arguments(folder, tmp_path, stage="ground", ground_steps=3))
+    training = torch.load(paths[0], weights_only=True)["training"]
+    assert (training["commit"], training["steps"]) == ("another", 3)
+    with pytest.raises(ValueError, match=r"look\.pt: was trained on the backbone of another ground\.pt.*--fresh"):
+        train.run(arguments(folder, tmp_path, stage="look", look_steps=3))
+    assert paths[1].read_bytes() == before[1]
+
+
 @pytest.fixture
 def full_disk():
     """Files of this process cannot grow past 20 kB, as if the disk were full."""
@@ -502,7 +519,8 @@ def test_words_that_were_known_keep_their_meaning_where_others_come(tmp_path):
     state["training"] = {"stage": "ground", "steps": 1}
     checkpoint.write(tmp_path / "ground.pt", state | {"model": old.state_dict(), "average": {}, "optimiser": {}})
     fresh = new.backbone.text.word.weight.detach().clone()
-    assert train.grounded(new, tmp_path / "ground.pt", ("cup", "find", "mug"), "ground") == state["training"]
+    given = train.grounded(new, tmp_path / "ground.pt", ("cup", "find", "mug"), "ground")
+    assert given == state["training"] | {"hash": given["hash"]}
     words = new.backbone.text.word.weight
     torch.testing.assert_close(words[[0, 1, 3, 4]], old.backbone.text.word.weight)
     torch.testing.assert_close(words[2], fresh[2])

@@ -252,18 +252,18 @@ class SaPaVe(nn.Module):
         return *self.chunks(batch, context), evidence.sigmoid()
 
     def head_loss(self, context: Tensor, chunk: Tensor, repeats: int) -> tuple[Tensor, Tensor]:
-        """`flow_losses` of the head's joints alone. chunk (B, k, 2) [rad].
+        """`flow_losses` of the head's joints. chunk (B, k, 2) [rad].
 
-        A shared decoder sees the other joints on their way to rest, and what it says of them is not scored.
+        A shared decoder learns besides that the other joints rest: `denoise` takes all of them from it.
         """
         target = chunk / self.head_scale_rad
         if self.config.decoupled:
             return self.flow_losses(self.head_decoder, context, target, repeats)
         padded = F.pad(target, (0, len(g1.OTHER)))
-        return self.flow_losses(self.shared_decoder, context, padded, repeats, joints=len(g1.HEAD))
+        return self.flow_losses(self.shared_decoder, context, padded, repeats, (len(g1.HEAD), len(g1.OTHER)))
 
     def flow_losses(
-        self, decoder: FlowDecoder, context: Tensor, chunk: Tensor, repeats: int, joints: int | None = None
+        self, decoder: FlowDecoder, context: Tensor, chunk: Tensor, repeats: int, groups: tuple[int, ...] = ()
     ) -> tuple[Tensor, Tensor]:
         """Flow matching (Lipman et al. 2023): the end of the straight line from noise to chunk (B, k, n).
 
@@ -272,16 +272,19 @@ class SaPaVe(nn.Module):
         are many degrees when they all go the same way, and a head that keeps its place drifts. It grows with the
         distance beyond `NEAR`, not with its square, so that the few chunks that go for the wrong thing do not outweigh
         all the others. The chunk is in units of the scale. Each sample serves `repeats` times: the decoder is cheap
-        beside the backbone. joints: only the first so many are scored.
+        beside the backbone. groups: so many joints each, whose mean errors are added up (default: all in one), so that
+        many joints at rest do not drown out a few that move.
         """
         memories = decoder.memories(context)
         target = chunk.repeat_interleave(repeats, 0)
         noise = torch.randn_like(target)
         t = torch.rand(len(target), device=target.device)
         x = noise + t[:, None, None] * (target - noise)
-        chunk, target = decoder(x, t, memories).float()[..., :joints], target[..., :joints]
-        position = F.smooth_l1_loss(chunk.cumsum(1), target.cumsum(1), beta=NEAR)
-        return F.mse_loss(chunk, target), position
+        sizes = groups or target.shape[-1:]
+        pairs = list(zip(decoder(x, t, memories).float().split(sizes, -1), target.split(sizes, -1)))
+        flow = torch.stack([F.mse_loss(chunk, target) for chunk, target in pairs]).sum()
+        each = (F.smooth_l1_loss(chunk.cumsum(1), target.cumsum(1), beta=NEAR) for chunk, target in pairs)
+        return flow, torch.stack(list(each)).sum()
 
 
 def _off_middle(h: int, w: int) -> Tensor:

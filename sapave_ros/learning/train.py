@@ -101,8 +101,8 @@ def load_look(run_dir: Path) -> tuple[SaPaVe, dict[str, Any]]:
 
 
 def grounded(model: SaPaVe, path: Path, words: tuple[str, ...], stage: str) -> dict[str, Any]:
-    """Gives a model what the stage `ground` taught; returns how that was trained. FileNotFoundError or ValueError where
-    it is not to be had.
+    """Gives a model what the stage `ground` taught; returns how that was trained, with a hash of the weights.
+    FileNotFoundError or ValueError where it is not to be had.
 
     Only where the stage `ground` goes on may there be other words than before, or more relation layers: in `look`
     nobody would learn them.
@@ -121,7 +121,7 @@ def grounded(model: SaPaVe, path: Path, words: tuple[str, ...], stage: str) -> d
     prefix = "backbone."
     taught = {n.removeprefix(prefix): v for n, v in (state["model"] | state["average"]).items() if n.startswith(prefix)}
     model.backbone.load_state_dict(model.backbone.with_words(taught, before, words), strict=False)
-    return {**state["training"], "steps": state["step"]}
+    return {**state["training"], "hash": checkpoint.weights_hash(taught)}
 
 
 BACKBONE_FIELDS = frozenset(
@@ -192,8 +192,7 @@ def _train(args: argparse.Namespace, config: Config, given: Lessons, processes: 
     model = SaPaVe(config)
     model.backbone.learn_words(given.vocabulary)
     for stage in STAGES if args.stage == "all" else (args.stage,):
-        steps = getattr(args, f"{stage}_steps")
-        run: dict[str, Any] = {"stage": stage, "steps": steps, "batch": args.batch * processes.count, "seed": args.seed}
+        run: dict[str, Any] = {"stage": stage, "batch": args.batch * processes.count, "seed": args.seed}
         run |= {"commit": _commit(), **given.about}
         if source := _taught(args, stage):
             run["backbone"] = grounded(model, source, given.vocabulary, stage)
@@ -201,7 +200,7 @@ def _train(args: argparse.Namespace, config: Config, given: Lessons, processes: 
         rate = args.lr or LEARNING_RATE[stage]
         state = start(stage, model, args.run_dir / f"{stage}.pt", rate, args.seed, processes.device, extra)
         train, test = given.batches(stage, config.max_words, args.batch, args.seed)
-        schedule = Schedule(steps, args.seed, args.precision == "bf16", args.evaluate_every)
+        schedule = Schedule(getattr(args, f"{stage}_steps"), args.seed, args.precision == "bf16", args.evaluate_every)
         train_stage(state, train, test, schedule, processes)
 
 

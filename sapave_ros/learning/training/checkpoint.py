@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sapave_ros.learning.config import Config, plain
 
-FIELDS = frozenset({"stage", "step", "config", "vocabulary", "model", "average", "optimiser"})
+FIELDS = frozenset({"stage", "step", "config", "vocabulary", "training", "model", "average", "optimiser"})
 
 
 def write(path: Path, state: Mapping[str, Any]) -> None:
@@ -52,6 +54,15 @@ def backbone(state: Mapping[str, Any]) -> dict[str, Any]:
     half = {n: v.half() if v.is_floating_point() else v for n, v in taught.items()}
     about = {n: v for n, v in state.items() if n not in ("model", "average", "optimiser", "readout")}
     return {**about, "model": half, "average": {}, "optimiser": {}}
+
+
+def weights_hash(weights: Mapping[str, Tensor]) -> str:
+    """sha256 over names and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def check(path: Path, state: Mapping[str, Any], config: Config, vocabulary: tuple[str, ...]) -> None:

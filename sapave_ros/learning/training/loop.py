@@ -64,8 +64,13 @@ def take_step(run: Run, wrapped: torch.nn.Module, batch: dict[str, Tensor], sche
 def train_stage(run: Run, train: Source, test: Source, schedule: Schedule, processes: Processes) -> None:
     """Trains until `schedule.steps`, saving every minute, at the end, and on Ctrl-C (then KeyboardInterrupt).
 
+    A run that has so many steps already stays as it is, its checkpoint to the byte.
     Where the disk is full during training it says so and tries again a minute later; at the end OSError.
     """
+    if run.step and run.step >= schedule.steps:
+        if processes.leads:
+            tqdm.write(f"{run.path}: has had {run.step} of {schedule.steps} steps; nothing to do")
+        return
     run.objective.train()
     wrapped, count = processes.wrap(run.objective), processes.count
     saved_s = time.monotonic()

@@ -20,7 +20,7 @@ EMA_DECAY = 0.998
 
 @dataclass
 class Run:
-    """See the module. extra: what the checkpoint carries besides, `vocabulary` among it.
+    """See the module. extra: what the checkpoint carries besides: `vocabulary`, and `training`, how it was trained.
 
     average: averaged value of every trainable parameter, by its name in the model, or with `readout.` before it.
     """
@@ -54,6 +54,7 @@ class Run:
                 "average": self.average,
                 "optimiser": self.optimiser.state_dict(),
                 **self.extra,
+                "training": {**self.extra["training"], "steps": self.step},
             },
         )
 
@@ -63,12 +64,19 @@ class Run:
         checkpoint.check(self.path, state, self.model.config, tuple(self.extra["vocabulary"]))
         if not state["optimiser"]:
             raise ValueError(f"{self.path}: holds weights alone; start from them with --ground, in another --run")
+        before, now = state["training"], self.extra["training"]
+        learned, given = (of.get("backbone", {}).get("hash") for of in (before, now))
+        if self.stage == "look" and learned != given:
+            raise ValueError(
+                f"{self.path}: was trained on the backbone of another ground.pt; use another --run or --fresh"
+            )
         load_kept(self.model, state["model"])
         if isinstance(self.objective, Ground):
             self.objective.readout.load_state_dict(state["readout"])
         load_parameters(self.average, state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
+        self.extra["training"] = before | now
 
     def average_step(self) -> None:
         decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
@@ -116,7 +124,7 @@ def start(
         fused=True,
     )
     average = {_short(n): p.detach().clone() for n, p in objective.named_parameters() if n in names}
-    run = Run(stage, objective, optimiser, average, path, extra or {"vocabulary": ()})
+    run = Run(stage, objective, optimiser, average, path, extra or {"vocabulary": (), "training": {}})
     if path.exists():
         run.restore()
         for group, (share, _) in zip(optimiser.param_groups, groups):
