@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -447,6 +449,53 @@ def test_batches_are_those_that_training_takes(folder):
     at = mapped[Field.SCENE][mapped[Field.IMAGE]]
     assert {split_of(int(s)) for s in at} == {"train"}
     np.testing.assert_allclose(mapped[Field.JOINTS][mapped[Field.IMAGE]][:, :2], mapped.rows["head"], atol=1e-5)
+
+
+@pytest.fixture
+def packed(folder, tmp_path):
+    """The folder as `sapave data` leaves it: without what reading it unpacks."""
+    return shutil.copytree(folder, tmp_path / "packed", ignore=shutil.ignore_patterns(".arrays"))
+
+
+def test_processes_that_train_together_unpack_once(packed, monkeypatch):
+    pytest.importorskip("torch")
+    from sapave_ros.learning.dataset import Field
+    from sapave_ros.learning.pairs import read
+
+    filled, fill = [], read._fill
+    monkeypatch.setattr(read, "_fill", lambda *given: (filled.append(given), fill(*given)))
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda _: read.PairDataset([packed])[Field.RGB].sum(), range(3)))
+    assert len(filled) == 1 and len(set(together)) == 1 and together[0] > 0
+
+
+def test_what_cannot_be_unpacked_leaves_nothing(packed, monkeypatch):
+    pytest.importorskip("torch")
+    from sapave_ros.learning.pairs import read
+
+    def full(fd, first, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(read.os, "posix_fallocate", full)
+        with pytest.raises(OSError, match=r"disk full: unpacked pictures take .* GB in .*packed"):
+            read.PairDataset([packed])
+    path = ShardName(packed, "train", 0, 1).file("pictures")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:999] + bytes([whole[999] ^ 1]) + whole[1000:])
+    with pytest.raises(ShardError, match="train-0-00001.*checksum"):
+        read.PairDataset([packed])
+    assert [left.name for left in (packed / ".arrays").iterdir() if left.suffix != ".lock"] == []
+
+
+def test_a_number_that_is_missing_between_others_is_named(packed):
+    for table in ("pairs.parquet", "pictures.parquet", "json"):
+        (packed / f"train-0-00001.{table}").rename(packed / f"train-0-00002.{table}")
+    pytest.importorskip("torch")
+    from sapave_ros.learning.pairs.read import PairDataset
+
+    with pytest.raises(ShardError, match="train-0-00001: is missing.*sapave data .*--shards 1 2"):
+        PairDataset([packed])
 
 
 def test_things_are_where_they_show(folder):

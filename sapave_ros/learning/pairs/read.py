@@ -7,9 +7,13 @@ operating system keeps in memory as far as there is room; a batch is as fast as 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
+import math
+import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,7 +37,8 @@ UNSEEN = ("search", "goal")
 
 _FORMAT = 2
 _H, _W = PICTURE_SIZE
-_MAPPED: dict[Field, tuple[tuple[int, ...], type]] = {
+_Shapes = Mapping[Field, tuple[tuple[int, ...], type]]
+_MAPPED: _Shapes = {
     Field.RGB: ((_H, _W, 3), np.uint8),
     Field.DEPTH: (DEPTH_SIZE, np.float16),
 }
@@ -46,10 +51,10 @@ class PairDataset(Dataset):
     folders: of shards. split: of those alone. where: column (`FILTERS`) to the values that are wanted. unseen: what is
     right for a thing that the picture does not show: to "search" for it, or to turn to the "goal" that would reveal it
     (as if one knew). mapped: pictures mapped from disk instead of loaded. check: hold every byte against its
-    checksums first.
+    checksums first, as is done anyway where pictures are unpacked.
 
     Raises FileNotFoundError for a folder without shards, ShardError for a shard that is damaged or missing (both say
-    which command makes it), ValueError for a filter that does not exist or leaves nothing.
+    which command makes it), ValueError for a filter that does not exist or leaves nothing, OSError for a full disk.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class PairDataset(Dataset):
             if column not in FILTERS:
                 raise ValueError(f"where: {column!r}, expected of {', '.join(FILTERS)}")
         names = store.find(folders, split)
+        store.check_numbers(names)
         if check:
             for name in names:
                 store.check(name)
@@ -169,22 +175,49 @@ def _unpacked(names: Sequence[ShardName], mapped: bool) -> dict[Field, NDArray]:
     note = folder / "whole.json"
     about = {"format": _FORMAT, "hash": digest}
     if not _says(note, about):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        try:
-            opened = {
-                f: np.lib.format.open_memmap(folder / f"{f.value}.npy", "w+", dtype=kind, shape=shape)
-                for f, (shape, kind) in shapes.items()
-            }
-            _fill(names, opened)
-            for array in opened.values():
-                array.flush()
-            del opened
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        note.write_text(json.dumps(about))
+        folder.parent.mkdir(exist_ok=True)
+        with _alone(folder.with_suffix(".lock")):  # processes that train together come here together
+            if not _says(note, about):
+                _unpack(names, shapes, folder, about)
     return {f: np.load(folder / f"{f.value}.npy", mmap_mode="r") for f in shapes}
+
+
+def _unpack(names: Sequence[ShardName], shapes: _Shapes, folder: Path, about: Mapping[str, Any]) -> None:
+    """Makes the files whole or not at all, from shards whose every byte is held against its checksum first."""
+    for name in names:
+        store.check(name)
+    partial = folder.with_suffix(".partial")
+    for left in (partial, folder):
+        shutil.rmtree(left, ignore_errors=True)
+    partial.mkdir()
+    try:
+        opened = {}
+        for f, (shape, kind) in shapes.items():
+            path = partial / f"{f.value}.npy"
+            opened[f] = np.lib.format.open_memmap(path, "w+", dtype=kind, shape=shape)
+            with path.open("r+b") as file:  # else a disk that is full on the way is a SIGBUS
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        _fill(names, opened)
+        for array in opened.values():
+            array.flush()
+        del opened
+        (partial / "whole.json").write_text(json.dumps(about))
+        partial.replace(folder)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            size = sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in shapes.values())
+            raise OSError(errno.ENOSPC, f"disk full: unpacked pictures take {size / 1e9:.2g} GB in {folder}") from error
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One process at a time; a lock of one that has ended is none."""
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _fill(names: Sequence[ShardName], arrays: Mapping[Field, NDArray]) -> None:

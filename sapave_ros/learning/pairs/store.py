@@ -14,7 +14,7 @@ import errno
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,16 @@ def find(folders: Iterable[Path], split: str | None = None) -> list[ShardName]:
             raise FileNotFoundError(f"{folder}: no shards{which}; make them with: sapave data --output {folder}")
         found += names
     return found
+
+
+def check_numbers(names: Iterable[ShardName]) -> None:
+    """Raises ShardError for the first number that is missing between others of a folder, split and seed."""
+    there: dict[ShardName, list[int]] = {}
+    for name in names:
+        there.setdefault(replace(name, index=0), []).append(name.index)
+    for which, numbers in there.items():
+        if missing := sorted(set(range(min(numbers), max(numbers))) - set(numbers)):
+            raise replace(which, index=missing[0]).error(f"is missing between {min(numbers)} and {max(numbers)}")
 
 
 def _parse(path: Path) -> ShardName | None:
