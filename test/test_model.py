@@ -159,6 +159,25 @@ def test_errors_that_add_up_count_for_more(model, monkeypatch):
     assert found["drift"][1] > 10 * found["sway"][1] > 0
 
 
+def test_a_sample_that_weighs_twice_counts_as_two():
+    config = config_named("debug")
+    model, batch = SaPaVe(config).eval(), inputs(batch=3)
+    context = model.context(batch)[0].detach()
+    chunk = torch.stack([torch.full((config.chunk_steps, 2), 0.01 * i) for i in range(3)])
+    coverage = torch.rand(3, *config.grid)
+    evidence = torch.randn(3, *config.grid)
+    for rows, weight in (([0, 1, 2], [0.0, 1.0, 0.0]), ([0, 1, 2], [2.0, 1.0, 0.0]), ([0, 2], [1.0, 1.0])):
+        each = torch.stack([grounding_loss(evidence[i : i + 1], coverage[i : i + 1]) for i in rows])
+        share = torch.tensor(weight)
+        assert torch.allclose(grounding_loss(evidence[rows], coverage[rows], share), (each * share).sum() / share.sum())
+    losses = []
+    for weight in (torch.tensor([0.0, 1.0, 0.0]), torch.tensor([0.0, 5.0, 0.0]), torch.tensor([5.0, 1.0, 0.0])):
+        torch.manual_seed(0)
+        losses.append(torch.stack(model.head_loss(context, chunk, 2, weight)))
+    assert torch.allclose(losses[0], losses[1])
+    assert not torch.allclose(losses[0], losses[2])
+
+
 def test_grounding_loss_is_least_where_the_thing_is():
     coverage = torch.zeros(2, 3, 4)
     coverage[0, 1, 2] = 0.7  # the second picture does not show it

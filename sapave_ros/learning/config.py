@@ -39,7 +39,8 @@ class Config:
     at stride 8, at stride 16, and at stride 16 under the instruction's control. relation_layers: layers of attention
     among patches and words. colours, kinds, sizes: classes of the attribute head. attribute_weight, caption_weight,
     direction_weight: of the losses beside the grounding in stage `ground`. ground_weight, position_weight: of those
-    beside the flow's in stage `look`. 0 switches one off. tuning: one of `TUNINGS`.
+    beside the flow's in stage `look`. 0 switches one off. near_weight: of pairs whose thing is near the middle already,
+    in stage `look`. tuning: one of `TUNINGS`.
     spatial: the spatial encoder. decoupled: a decoder each for head and other joints, or one for all. geometry: one
     of `GEOMETRY`. beta: most that real-time chunking may pull per denoising step.
     """
@@ -64,6 +65,7 @@ class Config:
     direction_weight: float = 0.2
     ground_weight: float = 1.0
     position_weight: float = 0.1
+    near_weight: float = 3.0
     d: int = 128
     decoder_layers: int = 3
     tuning: str = "adapter"

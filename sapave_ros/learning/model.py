@@ -251,19 +251,28 @@ class SaPaVe(nn.Module):
         context, evidence = self.context(batch)
         return *self.chunks(batch, context), evidence.sigmoid()
 
-    def head_loss(self, context: Tensor, chunk: Tensor, repeats: int) -> tuple[Tensor, Tensor]:
+    def head_loss(
+        self, context: Tensor, chunk: Tensor, repeats: int, weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """`flow_losses` of the head's joints. chunk (B, k, 2) [rad].
 
         A shared decoder learns besides that the other joints rest: `denoise` takes all of them from it.
         """
         target = chunk / self.head_scale_rad
         if self.config.decoupled:
-            return self.flow_losses(self.head_decoder, context, target, repeats)
+            return self.flow_losses(self.head_decoder, context, target, repeats, weight)
         padded = F.pad(target, (0, len(g1.OTHER)))
-        return self.flow_losses(self.shared_decoder, context, padded, repeats, (len(g1.HEAD), len(g1.OTHER)))
+        groups = (len(g1.HEAD), len(g1.OTHER))
+        return self.flow_losses(self.shared_decoder, context, padded, repeats, weight, groups)
 
     def flow_losses(
-        self, decoder: FlowDecoder, context: Tensor, chunk: Tensor, repeats: int, groups: tuple[int, ...] = ()
+        self,
+        decoder: FlowDecoder,
+        context: Tensor,
+        chunk: Tensor,
+        repeats: int,
+        weight: Tensor | None = None,
+        groups: tuple[int, ...] = (),
     ) -> tuple[Tensor, Tensor]:
         """Flow matching (Lipman et al. 2023): the end of the straight line from noise to chunk (B, k, n).
 
@@ -272,19 +281,28 @@ class SaPaVe(nn.Module):
         are many degrees when they all go the same way, and a head that keeps its place drifts. It grows with the
         distance beyond `NEAR`, not with its square, so that the few chunks that go for the wrong thing do not outweigh
         all the others. The chunk is in units of the scale. Each sample serves `repeats` times: the decoder is cheap
-        beside the backbone. groups: so many joints each, whose mean errors are added up (default: all in one), so that
-        many joints at rest do not drown out a few that move.
+        beside the backbone. weight (B,): of each sample (default: equal). groups: so many joints each, whose mean
+        errors are added up (default: all in one), so that many joints at rest do not drown out a few that move.
         """
         memories = decoder.memories(context)
         target = chunk.repeat_interleave(repeats, 0)
         noise = torch.randn_like(target)
         t = torch.rand(len(target), device=target.device)
         x = noise + t[:, None, None] * (target - noise)
+        share = None if weight is None else weight.repeat_interleave(repeats)
+        flow, position = target.new_zeros(()), target.new_zeros(())
         sizes = groups or target.shape[-1:]
-        pairs = list(zip(decoder(x, t, memories).float().split(sizes, -1), target.split(sizes, -1)))
-        flow = torch.stack([F.mse_loss(chunk, target) for chunk, target in pairs]).sum()
-        each = (F.smooth_l1_loss(chunk.cumsum(1), target.cumsum(1), beta=NEAR) for chunk, target in pairs)
-        return flow, torch.stack(list(each)).sum()
+        for own, right in zip(decoder(x, t, memories).float().split(sizes, -1), target.split(sizes, -1)):
+            flow = flow + weighted(F.mse_loss(own, right, reduction="none"), share)
+            ends = own.cumsum(1), right.cumsum(1)
+            position = position + weighted(F.smooth_l1_loss(*ends, beta=NEAR, reduction="none"), share)
+        return flow, position
+
+
+def weighted(losses: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean of losses (B, ...), of samples that weigh (B,) (default: equally)."""
+    each = losses.flatten(1).mean(1)
+    return each.mean() if weight is None else (each * weight).sum() / weight.sum()
 
 
 def _off_middle(h: int, w: int) -> Tensor:
@@ -293,15 +311,15 @@ def _off_middle(h: int, w: int) -> Tensor:
     return torch.hypot(x, y).flatten() / (w / 2)
 
 
-def grounding_loss(evidence: Tensor, coverage: Tensor) -> Tensor:
+def grounding_loss(evidence: Tensor, coverage: Tensor, weight: Tensor | None = None) -> Tensor:
     """Which patch shows the named thing, or none.
 
     evidence (B, h, w) log-odds against "none". coverage (B, h, w): share of each patch that the thing
-    covers. Cross entropy of a softmax over the patches and "none" (log-odds 0).
+    covers. weight (B,) of the samples. Cross entropy of a softmax over the patches and "none" (log-odds 0).
     """
     flat = coverage.flatten(1)  # (B, h w)
     total = flat.sum(1, keepdim=True)  # (B, 1)
     target = torch.cat([flat / total.clamp(min=1e-6), (total <= 0).float()], dim=1)
     target = target / target.sum(1, keepdim=True)
     logits = F.pad(evidence.flatten(1), (0, 1))
-    return -(target * logits.log_softmax(1)).sum(1).mean()
+    return weighted(-(target * logits.log_softmax(1)).sum(1, keepdim=True), weight)

@@ -5,6 +5,8 @@ Each is a module from batch to losses, so that several processes can train it to
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -20,6 +22,9 @@ CAPTIONS = 128
 """Descriptions per batch that the contrastive term compares; more cost as much as the pictures do."""
 
 JOINT_WIDTH = 64
+NEAR_RAD = math.radians(12.0)
+"""What is to be looked at is near the middle: little more than what counts as looking at it (`bench.criteria`)."""
+
 FULL_RATE = 0.1
 """Learning rate of the backbone's own weights in stage `look`, where all of them train, in relation to the rest: what
 they know is worth keeping."""
@@ -140,7 +145,8 @@ class Look(nn.Module):
     """Stage 1 of the SaPaVe paper: camera adapter, spatial encoder and head decoder learn where to look.
 
     `model.begin_look` has been called. The grounding goes on being scored (`ground_weight`): it keeps what the operator
-    sees honest.
+    sees honest. Pairs whose thing is near the middle already weigh more (`near_weight`): they are few among pictures
+    taken anywhere, but what a head that follows the policy sees most of the time, and there it must not turn away.
     """
 
     def __init__(self, model: SaPaVe):
@@ -160,9 +166,11 @@ class Look(nn.Module):
         if self.model.config.geometry == "all":
             batch = batch | {"present": torch.ones_like(batch["present"])}
         context, evidence = self.model.context(batch)
-        ground = grounding_loss(evidence.float(), batch["coverage"])
-        flow, position = self.model.head_loss(context, batch["chunk"], REPEATS)
         c = self.model.config
+        near = (batch["coverage"].flatten(1).sum(1) > 0) & (batch["chunk"].sum(1).norm(dim=1) < NEAR_RAD)  # (B,)
+        weight = 1.0 + (c.near_weight - 1.0) * near
+        ground = grounding_loss(evidence.float(), batch["coverage"], weight)
+        flow, position = self.model.head_loss(context, batch["chunk"], REPEATS, weight)
         loss = flow + c.position_weight * position + c.ground_weight * ground
         return {"loss": loss, "flow": flow, "position": position, "ground": ground}
 
