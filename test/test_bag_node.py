@@ -88,7 +88,12 @@ def test_every_node_is_asked_for_its_parameters(domain, monkeypatch, tmp_path):
     second = inference(str(tmp_path / "other.onnx"))
     spinning._executor.add_node(second)
     spinning.until(lambda: b"other.onnx" in notes.attached["model.json"].data)
+    spinning._executor.remove_node(second)  # as if killed: listed, and answers nobody
+    third = inference(str(tmp_path / "third.onnx"))
+    spinning._executor.add_node(third)
+    spinning.until(lambda: b"third.onnx" in notes.attached["model.json"].data)
     second.destroy_node()
+    third.destroy_node()
     spinning.close()
 
 

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rcl_interfaces.srv import GetParameters, ListParameters
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
-from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image, Joy
@@ -59,7 +59,10 @@ class RecordNode(Node):
         for stream in streams:
             self._listen(stream)
         self._nodes = [p.name for p in graph.PROCESSES if p.ros]
-        self._askers = {name: AsyncParameterClient(self, name) for name in self._nodes}
+        # rclpy's client of parameters is not in Humble.
+        self._list = {name: self.create_client(ListParameters, f"{name}/list_parameters") for name in self._nodes}
+        self._get = {name: self.create_client(GetParameters, f"{name}/get_parameters") for name in self._nodes}
+        self._there: dict[str, set[bytes]] = {}
         self._asked_s: dict[str, float] = {}
         self._answered: set[str] = set()
         self._dropped: dict[str, int] = {}
@@ -122,25 +125,37 @@ class RecordNode(Node):
 
     def _look(self) -> None:
         """Asks who is there and has not told its parameters; who was started anew has new ones."""
-        now_s, present = time.monotonic(), set(self.get_node_names())
-        for name in self._nodes:
-            if name not in present:
+        now_s, there = time.monotonic(), self._endpoints()
+        for name, found in there.items():
+            # One that was killed is listed for seconds yet, beside the one that was started in its place.
+            if found != self._there.get(name):
                 self._answered.discard(name)
                 self._asked_s.pop(name, None)
-            elif name not in self._answered and now_s - self._asked_s.get(name, -ASK_AGAIN_S) >= ASK_AGAIN_S:
+            if found and name not in self._answered and now_s - self._asked_s.get(name, -ASK_AGAIN_S) >= ASK_AGAIN_S:
                 self._ask(name, now_s)
+        self._there = there
+
+    def _endpoints(self) -> dict[str, set[bytes]]:
+        """By name of a node, what tells one start of it from another: its publishers of what every node publishes."""
+        there: dict[str, set[bytes]] = {name: set() for name in self._nodes}
+        for publisher in self.get_publishers_info_by_topic("/parameter_events"):
+            if publisher.node_name in there:
+                there[publisher.node_name].add(bytes(publisher.endpoint_gid))
+        return there
 
     def _ask(self, node: str, now_s: float) -> None:
         # An answer can be lost where the other side does not know this one yet; then `_look` asks again.
-        if self._askers[node].services_are_ready():
+        if self._list[node].service_is_ready() and self._get[node].service_is_ready():
             self._asked_s[node] = now_s
-            self._askers[node].list_parameters(callback=partial(self._on_names, node))
+            future = self._list[node].call_async(ListParameters.Request())
+            future.add_done_callback(partial(self._on_names, node))
 
     def _on_names(self, node: str, future: Any) -> None:
         if not _answered(future):
             return
         names = list(future.result().result.names)
-        self._askers[node].get_parameters(names, callback=partial(self._on_values, node, names))
+        future = self._get[node].call_async(GetParameters.Request(names=names))
+        future.add_done_callback(partial(self._on_values, node, names))
 
     def _on_values(self, node: str, names: list[str], future: Any) -> None:
         if not _answered(future):
