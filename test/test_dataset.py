@@ -29,6 +29,7 @@ from dataset_bags import (
     write,
 )
 from dataset_format import check_format, read_rows, read_table, read_video
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from pyarrow import parquet
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo
@@ -407,6 +408,15 @@ def test_a_marked_episode_with_a_hold_in_it_is_left_out(take, said):
 def test_what_was_commanded_in_shadow_mode_was_done_by_nobody(take, said):
     (row,) = take(said, attached={"parameters/arm.yaml": b"arm: {ros__parameters: {mode: shadow}}"})
     assert row["reason"] == Reason.SHADOW.value
+
+
+@pytest.mark.parametrize("mode", ["shadow", "live"])
+def test_shadow_is_told_on_diagnostics_too(take, said, mode):
+    """Where the attachment is of a later start of the node."""
+    status = DiagnosticStatus(name="head", values=[KeyValue(key="mode", value=mode)])
+    told = (said[0][0], graph.DIAGNOSTICS, DiagnosticArray(status=[status]))
+    (row,) = take([told, *said], attached={"parameters/head.yaml": b"head: {ros__parameters: {mode: live}}"})
+    assert row["kept"] is (mode == "live") and (row.get("reason") == Reason.SHADOW.value) is (mode == "shadow")
 
 
 def test_what_was_commanded_live_is_kept(take, said):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,21 +18,22 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String
 
 from sapave_ros import cli, g1, graph
-from sapave_ros.bag import definitions
+from sapave_ros.bag import definitions, document
 from sapave_ros.bag.metadata import Topic
 from sapave_ros.bag.reader import BagError
-from sapave_ros.bag.writer import BagWriter
+from sapave_ros.bag.writer import Attachment, BagWriter
 from sapave_ros.core.chunk import ChunkExecutor
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.core.observation import ObservationBuilder
 from sapave_ros.nodes import ros
 from sapave_ros.offline import again, command, gate, score
-from sapave_ros.offline.recording import Recording
+from sapave_ros.offline.recording import Recording, Sent
+from sapave_ros.parameters import ParameterError
 from sapave_ros.policy import manifest
 from sapave_ros.policy.onnx_policy import OnnxPolicy
 from sapave_ros.policy.session import PolicySession, SessionParameters
 from sapave_ros.share import share_path
-from sapave_ros.types import Mode, Permit
+from sapave_ros.types import ActionChunk, Mode, Permit
 
 SHIPPED = share_path(manifest.SHIPPED)
 START_S = 1_800_000_000.0
@@ -85,7 +87,7 @@ def run_of_a_robot() -> list[tuple[float, str, object]]:
     return sorted(said, key=lambda entry: entry[0])
 
 
-def write(folder: Path, said: list[tuple[float, str, object]]) -> Path:
+def write(folder: Path, said: list[tuple[float, str, object]], attached: Iterable[Attachment] = ()) -> Path:
     topics = []
     for name in dict.fromkeys(topic for _, topic, _ in said):
         kind = graph.stream(name).type
@@ -93,6 +95,8 @@ def write(folder: Path, said: list[tuple[float, str, object]]) -> Path:
     bag = BagWriter(folder, topics)
     for received_s, topic, message in said:
         bag.write(topic, round(received_s * 1e9), serialize_message(message))
+    for attachment in attached:
+        bag.attach(attachment)
     bag.close()
     return folder
 
@@ -211,7 +215,7 @@ def test_the_command_is_a_gate(bag, damaged, tmp_path, capsys):
 def test_episodes_of_the_same_number_are_told_apart():
     def report(*missing):
         bags = [{"bag": f"/bags/{day}/episode_0000", "models": {"m": {"missing": {"picture": n}, "identical": {},
-                 "groups": {}}}} for day, n in zip(("mon", "tue"), missing, strict=True)]  # fmt: skip
+                 "groups": {}, "sha256": "a"}}} for day, n in zip(("mon", "tue"), missing, strict=True)]  # fmt: skip
         return {"bags": bags}
 
     for now in ((5, 0), (0, 5)):
@@ -221,6 +225,46 @@ def test_episodes_of_the_same_number_are_told_apart():
     twice["bags"][1]["bag"] = "/other/mon/episode_0000"
     with pytest.raises(ValueError, match="mon/episode_0000 is there twice"):
         gate.compare(twice, twice, 0.05)
+
+
+def test_another_model_need_not_say_what_the_robot_was_told():
+    def report(sha256, chunks):
+        same = {"head": {"chunks": chunks, "of": 9, "largest_rad": 0.1}}
+        of = {"missing": {}, "identical": same, "groups": {}, "sha256": sha256}
+        return {"bags": [{"bag": "/bags/mon/run", "models": {"m": of}}]}
+
+    assert gate.compare(report("a", 9), report("b", 0), 0.05) == []
+    (line,) = gate.compare(report("a", 9), report("a", 0), 0.05)
+    assert "mon/run m head not_identical" in line
+
+
+def test_the_bag_tells_how_chunks_followed_each_other_and_which_model_it_was(said, tmp_path, capsys):
+    told = {"chunking": "rtc", "rtc_horizon_steps": 5, "noise_seed": 7, "rate_hz": 4.0}
+    attached = [document.parameters("inference", told, 1), document.model("", 1)]
+    recording = Recording.read(write(tmp_path / "rtc", said, attached))
+    assert again.parameters(recording) == SessionParameters("rtc", 5, 7)
+    assert again.parameters(recording, "plain") == SessionParameters("plain", 5, 7)
+    assert again.parameters(Recording.read(write(tmp_path / "bare", said))) == SessionParameters()
+    wrong = [document.parameters("inference", told | {"chunking": "none"}, 1)]
+    with pytest.raises(ParameterError, match="chunking: 'none'"):
+        again.parameters(Recording.read(write(tmp_path / "wrong", said, wrong)))
+    other = write(tmp_path / "other", said, [replace(attached[1], data=b'{"sha256": "0123456789abcdef"}')])
+    for folder, another in (("rtc", False), ("other", True)):
+        assert cli.main(["eval", str(tmp_path / folder)]) == 0
+        assert ("another model than the robot had" in capsys.readouterr().out) is another
+    assert again.ask(Recording.read(other), SHIPPED, Kinematics.from_urdf()).model_sha256 == recorded_sha(recording)
+
+
+def recorded_sha(recording: Recording) -> str:
+    return document.model_sha256(recording.bag.attachments)
+
+
+def test_chunks_are_older_the_later_the_next_one_comes():
+    recording = Recording.__new__(Recording)
+    chunk = ActionChunk(10.0, 0.1, g1.HEAD.names, np.zeros((4, 2)))
+    sent = [Sent(10.1, chunk), Sent(10.3, replace(chunk, stamp_s=10.2)), Sent(10.8, replace(chunk, stamp_s=10.6))]
+    recording.chunks = {graph.HEAD_INCREMENTS: sent}
+    np.testing.assert_allclose(score.ages(recording), [0.3, 0.6])
 
 
 def test_two_models_over_a_recording_are_twice_its_length():
@@ -272,3 +316,16 @@ def test_several_bags_are_shared_out(bag, said, tmp_path, capsys):
     first, second = json.loads(report.read_text())["bags"]
     assert [first["bag"], second["bag"]] == [str(bag), str(other)]
     assert first["models"] == second["models"]
+
+
+def test_a_bag_that_cannot_be_used_does_not_cost_the_others(bag, tmp_path, capsys):
+    report = tmp_path / "report.json"
+    words = ["eval", str(bag), str(tmp_path / "nowhere"), "--json", str(report), "--page", str(tmp_path)]
+    assert cli.main(words) == 1
+    out = capsys.readouterr().out
+    assert "nowhere: cannot be used: " in out and "1 of 2 bags cannot be used" in out
+    found = json.loads(report.read_text())
+    assert [of["bag"] for of in found["bags"]] == [str(bag)]
+    assert "is not there" in found["unusable"][str(tmp_path / "nowhere")]
+    assert "nowhere" in (tmp_path / "index.html").read_text()
+    assert cli.main(["eval", str(bag), "--baseline", str(report)]) == 0

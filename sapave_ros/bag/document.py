@@ -48,6 +48,22 @@ def commit(root: Path) -> str:
         return "unknown"
 
 
+def model_sha256(attachments: Mapping[str, bytes]) -> str:
+    """Of the model that inference had; empty where the bag does not know."""
+    try:
+        return str(json.loads(attachments[MODEL]).get("sha256", ""))
+    except (KeyError, ValueError, AttributeError):
+        return ""
+
+
+def parameters_of(attachments: Mapping[str, bytes], node: str) -> dict[str, Any]:
+    """What `parameters` wrote down of a node; empty where the bag does not know."""
+    try:
+        return dict(yaml.safe_load(attachments[PARAMETERS.format(node=node)])[node]["ros__parameters"])
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+        return {}
+
+
 def robot(stamp_ns: int) -> Attachment:
     """The robot's description, the one that robot_state_publisher is given."""
     return Attachment(ROBOT, "application/xml", share_path(_URDF).read_bytes(), stamp_ns)

@@ -8,10 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sapave_ros.bag import document
 from sapave_ros.bag.reader import BagError
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.core.observation import ObservationBuilder, ObservationParameters
-from sapave_ros.dataset.episodes import Episode, Reason, UnfitError, commander, episodes, model_sha256
+from sapave_ros.dataset.episodes import Episode, Reason, UnfitError, commander, episodes
 from sapave_ros.dataset.features import frame
 from sapave_ros.dataset.frames import Frames, frames
 from sapave_ros.dataset.parameters import EpisodeParameters
@@ -151,5 +152,5 @@ def _about(bag: str, episode: Episode, plan: Frames, recording: Recording) -> di
         "sapave/commander_head": commander(recording, start_s, end_s, arms=False),
         "sapave/commander_arms": commander(recording, start_s, end_s, arms=True),
         **{f"sapave/actions_{group}": source for group, source in plan.sources.items()},
-        "sapave/model_sha256": model_sha256(recording.bag),
+        "sapave/model_sha256": document.model_sha256(recording.bag.attachments),
     }

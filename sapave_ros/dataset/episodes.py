@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
-import yaml
-
 from sapave_ros.bag import document
 from sapave_ros.bag.episodes import VERDICT
 from sapave_ros.bag.reader import Bag
@@ -68,7 +66,7 @@ class Episode:
 def episodes(recording: Recording) -> Iterator[Episode | UnfitError]:
     """The episodes of a recording in order of time, or why one that was marked, or all of an unmarked bag, is none."""
     try:
-        if node := shadowed(recording.bag):
+        if node := shadowed(recording):
             raise UnfitError(Reason.SHADOW, f"node {node} was in shadow mode")
         active = list(_active(recording))
         marked = _marked(recording.bag)
@@ -95,23 +93,15 @@ def commander(recording: Recording, start_s: float, end_s: float, arms: bool) ->
     return ", ".join(sorted(sources)) or "nobody"
 
 
-def model_sha256(bag: Bag) -> str:
-    """Of the model that inference had; empty where the bag does not know."""
-    try:
-        return str(json.loads(bag.attachments[document.MODEL]).get("sha256", ""))
-    except (KeyError, ValueError, AttributeError):
-        return ""
+def shadowed(recording: Recording) -> str:
+    """A node that commanded without sending it to the robot at any time, or nothing.
 
-
-def shadowed(bag: Bag) -> str:
-    """A node that commanded without sending it to the robot, or nothing."""
+    Parameters are of whoever answered last, and asked for once; on /diagnostics a node says it all the time.
+    """
     for node in ("head", "arm"):
-        text = bag.attachments.get(document.PARAMETERS.format(node=node), b"")
-        try:
-            if yaml.safe_load(text)[node]["ros__parameters"]["mode"] == "shadow":
-                return node
-        except (yaml.YAMLError, KeyError, TypeError):
-            continue
+        told = document.parameters_of(recording.bag.attachments, node).get("mode")
+        if "shadow" in {told, *recording.modes.get(node, ())}:
+            return node
     return ""
 
 

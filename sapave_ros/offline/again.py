@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
 from sapave_ros import graph
+from sapave_ros.bag import document
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.core.observation import ObservationBuilder
 from sapave_ros.offline.recording import Recording
+from sapave_ros.parameters import check
 from sapave_ros.policy.onnx_policy import OnnxPolicy
 from sapave_ros.policy.output import OutputError
 from sapave_ros.policy.session import PolicySession, SessionParameters
@@ -30,7 +33,7 @@ class Answers:
 
     chunks: by head of the policy, in the order of their stamps. missing: stamps [s] for which the bag has no complete
     observation, and why. refused: answers that must not go out, and why. unknown_words: of the instructions. model_s:
-    time that the model itself took [s].
+    time that the model itself took [s]. model_sha256: of the model's file.
     """
 
     chunks: dict[str, list[ActionChunk]] = field(default_factory=dict)
@@ -39,6 +42,7 @@ class Answers:
     unknown_words: set[str] = field(default_factory=set)
     observed: int = 0
     model_s: float = 0.0
+    model_sha256: str = ""
 
 
 def wanted(recording: Recording) -> list[tuple[float, str]]:
@@ -48,6 +52,19 @@ def wanted(recording: Recording) -> list[tuple[float, str]]:
     if sent:
         return [(stamp_s, recording.instruction_at(received_s)) for stamp_s, received_s in sorted(sent.items())]
     return recording.exposures(PERIOD_S)
+
+
+def parameters(recording: Recording, chunking: str | None = None) -> SessionParameters:
+    """How chunks followed each other on the robot, as far as the bag tells. chunking: another way instead.
+
+    Raises ParameterError (a ValueError) where the bag tells what cannot be.
+    """
+    told = document.parameters_of(recording.bag.attachments, "inference")
+    names = {f.name for f in fields(SessionParameters)}
+    known = {name: value for name, value in told.items() if name in names}
+    found = SessionParameters(**known | ({"chunking": chunking} if chunking else {}))
+    check(found)
+    return found
 
 
 def ask(
@@ -61,7 +78,7 @@ def ask(
     where the bag has no pictures."""
     policy = OnnxPolicy(model)
     session = PolicySession(policy, parameters or SessionParameters())
-    answers = Answers()
+    answers = Answers(model_sha256=hashlib.sha256(model.read_bytes()).hexdigest())
     before = ""
     exposures = wanted(recording)
     instructions = dict(exposures)

@@ -25,8 +25,7 @@ from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.crew import crew
 from sapave_ros.offline import again, gate, look, score, targets
 from sapave_ros.offline.recording import Recording
-from sapave_ros.policy.manifest import SHIPPED
-from sapave_ros.policy.session import SessionParameters
+from sapave_ros.policy.manifest import SHIPPED, ManifestError
 from sapave_ros.share import share_path
 
 MODEL = "model"
@@ -34,14 +33,14 @@ MODEL = "model"
 
 @dataclass(frozen=True)
 class Task:
-    """One bag to ask all models about. number: its place among all. targets: of the head (`offline/targets.py`), where
-    they are not in the bag.
+    """One bag to ask all models about. number: its place among all. chunking: other than the robot had. targets: of the
+    head (`offline/targets.py`), where they are not in the bag.
     """
 
     number: int
     bag: Path
     models: Mapping[str, Path]
-    parameters: SessionParameters
+    chunking: str | None = None
     targets: Path | None = None
 
 
@@ -50,17 +49,29 @@ def evaluate(task: Task, bar: bool = False) -> dict[str, Any]:
     begin_s, model_s = time.perf_counter(), 0.0
     recording = Recording.read(task.bag)
     kinematics = Kinematics.from_urdf()
+    parameters = again.parameters(recording, task.chunking)
     report: dict[str, Any] = {"bag": str(task.bag), "run": score.run_figures(recording), "models": {}}
+    report["chunking"] = parameters.chunking
     if looked := looks(recording, task.targets, kinematics):
         report["run"]["look"] = looked
     count = len(again.wanted(recording)) * len(task.models)
     with tqdm(total=count, unit="exposure", desc=task.bag.name, disable=not bar, dynamic_ncols=True) as progress:
         for name, path in task.models.items():
-            answers = again.ask(recording, path, kinematics, task.parameters, progress.update)
+            answers = again.ask(recording, path, kinematics, parameters, progress.update)
             report["models"][name] = score.figures(recording, answers)
             model_s += answers.model_s
     report["speed"] = speed(recording.length_s, len(task.models), time.perf_counter() - begin_s, model_s)
     return report
+
+
+def evaluate_or_say(task: Task) -> dict[str, Any] | str:
+    """`evaluate`, or why that bag cannot be used: no reason to lose the others. ManifestError as there."""
+    try:
+        return evaluate(task)
+    except ManifestError:
+        raise
+    except (ValueError, OSError, RuntimeError) as error:
+        return f"{error}"
 
 
 def looks(recording: Recording, given: Path | None, kinematics: Kinematics) -> dict[str, Any] | None:
@@ -92,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--targets", type=Path, metavar="F", help=f"where it should have looked (default: {targets.NAME} in the bag)"
     )
-    parser.add_argument("--chunking", choices=("plain", "rtc"), default="plain", help="as the robot had it")
+    parser.add_argument("--chunking", choices=("plain", "rtc"), help="default: as the robot had it, or else plain")
     parser.add_argument("--baseline", type=Path, metavar="F", help="a --json of before; code 1 where that was better")
     parser.add_argument(
         "--tolerance", type=float, default=gate.TOLERANCE, help="share by which a figure may be worse (%(default)s)"
@@ -108,7 +119,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 0; 1 where `--baseline` was better. ValueError, OSError where something is not as it should be."""
+    """Exit code 0; 1 where `--baseline` was better, or a bag of several could not be used: the others are. ValueError,
+    OSError where something else is not as it should be.
+    """
     if args.tolerance < 0 or args.workers < 1:
         raise ValueError(f"--tolerance {args.tolerance}, --workers {args.workers}; expected at least 0 and 1")
     if args.targets and len(args.bags) > 1:
@@ -119,31 +132,37 @@ def run(args: argparse.Namespace) -> int:
     before = gate.read(args.baseline) if args.baseline else None
     if args.page:
         args.page.mkdir(parents=True, exist_ok=True)
-    tasks = [
-        Task(i, bag, models, SessionParameters(chunking=args.chunking), args.targets) for i, bag in enumerate(args.bags)
-    ]
+    tasks = [Task(i, bag, models, args.chunking, args.targets) for i, bag in enumerate(args.bags)]
     reports: dict[int, dict[str, Any]] = {}
+    unusable: dict[str, str] = {}
     one = len(tasks) == 1 and not args.ray
     with tqdm(total=len(tasks), unit="bag", disable=one, dynamic_ncols=True) as progress:
-        for task, report in crew(min(args.workers, len(tasks)), args.ray)(partial(evaluate, bar=one), tasks):
-            reports[task.number] = report
+        work = partial(evaluate, bar=True) if one else evaluate_or_say
+        for task, report in crew(min(args.workers, len(tasks)), args.ray)(work, tasks):
             progress.update()
+            if isinstance(report, str):
+                unusable[str(task.bag)] = report
+                progress.write(f"{task.bag}: cannot be used: {report}")
+                continue
+            reports[task.number] = report
             say(report, print if one else progress.write)
-    result = {"models": {n: str(p) for n, p in models.items()}, "chunking": args.chunking}
-    result["bags"] = [reports[task.number] for task in tasks]
+    result: dict[str, Any] = {"models": {n: str(p) for n, p in models.items()}, "unusable": unusable}
+    result["bags"] = [reports[number] for number in sorted(reports)]
     if args.json:
         args.json.write_text(json.dumps(result, indent=1))
     if args.page:
         from sapave_ros.offline import page
 
         print(f"page: {page.write(args.page, result)}")
+    if unusable:
+        print(f"{len(unusable)} of {len(tasks)} bags cannot be used")
     if before is None:
-        return 0
+        return 1 if unusable else 0
     worse = gate.compare(before, result, args.tolerance)
     for line in worse:
         print(f"worse: {line}")
     print(f"{args.baseline}: " + (f"{len(worse)} figures are worse" if worse else "nothing is worse"))
-    return 1 if worse else 0
+    return 1 if worse or unusable else 0
 
 
 def named(model: Path | None, further: list[str]) -> dict[str, Path]:
@@ -167,12 +186,17 @@ def say(report: Mapping[str, Any], write: Callable[[str], object] = print) -> No
         write(f"  damaged: {line}")
     if latency := run_of["latency_s"]:
         write(f"  exposure to chunk {1e3 * latency['median']:.0f} ms, p95 {1e3 * latency['p95']:.0f} ms")
+    if age := run_of["age_s"]:
+        write(f"  exposure to the next chunk {1e3 * age['median']:.0f} ms, p95 {1e3 * age['p95']:.0f} ms")
     for line in look_lines(run_of.get("look")):
         write(f"  {line}")
     fast = report["speed"]
     write(f"  {fast['times_real_time']:.1f} times real time, {fast['model_share']:.0%} of it the model")
     for name, figures in report["models"].items():
         write(f"  {name}: {figures['observed']} exposures")
+        if run_of["model_sha256"] not in ("", figures["sha256"]):
+            had = f"{run_of['model_sha256']:.12}…"
+            write(f"    another model than the robot had ({had}): its chunks need not be the robot's")
         for why, count in figures["missing"].items():
             write(f"    {count} not there: {why}")
         for topic, count in figures["malformed"].items():

@@ -26,10 +26,11 @@ img { max-width: 100%; } .damage { color: #c0392b; }
 def write(folder: Path, result: Mapping[str, Any]) -> Path:
     """Writes the page and its plots; returns where it is."""
     content: list[Node] = [
-        el("p", f"sapave_ros {__version__}, chunking {result['chunking']}. Increments are compared with what was "
+        el("p", f"sapave_ros {__version__}. Increments are compared with what was "
            "commanded after the gate, where motion was permitted."),
         listed([(name, el("code", path)) for name, path in result["models"].items()]),
     ]  # fmt: skip
+    content += [el("p", f"{bag}: {why}", class_="damage") for bag, why in result["unusable"].items()]
     for number, bag in enumerate(result["bags"]):
         content += _bag(folder, number, bag)
     index = folder / INDEX
@@ -40,10 +41,15 @@ def write(folder: Path, result: Mapping[str, Any]) -> Path:
 def _bag(folder: Path, number: int, bag: Mapping[str, Any]) -> list[Node]:
     run = bag["run"]
     facts: list[tuple[str, Node]] = [("messages", str(sum(run["messages"].values())))]
+    facts.append(("chunking", bag["chunking"]))
     fast = bag["speed"]
     facts.append(("speed", f"{fast['times_real_time']:.1f} times real time, {fast['model_share']:.0%} of it the model"))
     if run["latency_s"]:
         facts.append(("exposure to chunk", ", ".join(f"{k} {1e3 * v:.0f} ms" for k, v in run["latency_s"].items())))
+    if run["age_s"]:
+        facts.append(
+            ("exposure to the next chunk", ", ".join(f"{k} {1e3 * v:.0f} ms" for k, v in run["age_s"].items()))
+        )
     for group, value in run["jerk_rad_s3"].items():
         if value is not None:
             facts.append((f"jerk of {group}", f"{value:.1f} rad/s³ (root mean square while it moved)"))

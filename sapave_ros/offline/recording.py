@@ -54,7 +54,8 @@ class Recording:
 
     chunks: of the policy, by topic. commands: after the gate, by group of `GROUPS`. instructions, permits: (time [s],
     what) in order; instructions as the policy followed them where the bag has that, else as they were given. figures:
-    the last value that each node gave on /diagnostics, less its first where both are numbers. malformed: how many
+    the last value that each node gave on /diagnostics, less its first where both are numbers. modes: live or shadow, as
+    each node told there, all that it did. malformed: how many
     messages of a topic were not what they should be, and were passed over as the nodes do. length_s: from the first to
     the last message of all this. damage: what of the bag cannot be read.
     """
@@ -65,6 +66,7 @@ class Recording:
     instructions: list[tuple[float, str]] = field(default_factory=list)
     permits: list[tuple[float, Permit]] = field(default_factory=list)
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    modes: dict[str, set[str]] = field(default_factory=dict)
     malformed: dict[str, int] = field(default_factory=dict)
     length_s: float = 0.0
 
@@ -183,6 +185,7 @@ class Recording:
             if motion := motion_of(names, rows):
                 self.commands[group] = motion
         self.figures = {name: _grown(values) for name, values in told.items()}
+        self.modes = {name: {of["mode"] for of in values if "mode" in of} for name, values in told.items()}
 
     def _seen(self) -> dict[str, str]:
         """Topics that an observation is made of, as they were recorded, and the streams that they are."""

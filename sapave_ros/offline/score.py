@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sapave_ros import graph
+from sapave_ros.bag import document
 from sapave_ros.core.chunk import ChunkExecutor
 from sapave_ros.offline.again import TOPIC, Answers, identical
 from sapave_ros.offline.recording import GROUPS, Recording, Sent
@@ -86,6 +87,7 @@ def figures(recording: Recording, answers: Answers) -> dict[str, Any]:
     """What is scored of one model on one recording, as JSON holds it; None where there is nothing to tell."""
     same = identical(recording, answers)
     report: dict[str, Any] = {
+        "sha256": answers.model_sha256,
         "observed": answers.observed,
         "missing": _counted(why for _, why in answers.missing),
         "refused_answers": len(answers.refused),
@@ -119,11 +121,23 @@ def run_figures(recording: Recording) -> dict[str, Any]:
     return {
         "damage": recording.damage,
         "messages": dict(sorted(recording.bag.counts.items())),
+        "model_sha256": document.model_sha256(recording.bag.attachments),
         "latency_s": _spread(np.array([s.received_s - s.chunk.stamp_s for s in sent])),
+        "age_s": _spread(ages(recording)),
         "jerk_rad_s3": {group: jerk(recording, group) for group in recording.commands},
         "nodes": recording.figures,
         "instructions": [text for _, text in recording.instructions],
     }
+
+
+def ages(recording: Recording) -> Floats:
+    """How old the exposure of a chunk was when the next one came [s], (n,): the oldest that was acted on."""
+    found = [
+        after.received_s - before.chunk.stamp_s
+        for topic in TOPIC.values()
+        for before, after in pairwise(recording.chunks.get(topic, ()))
+    ]
+    return np.array(found)
 
 
 def arrived(recording: Recording, head: str, chunks: Sequence[ActionChunk]) -> list[Sent]:
