@@ -45,6 +45,8 @@ setup(
         "sim": ["mujoco>=3.17", "cyclonedds==11.0.1", "matplotlib", "imageio", "imageio-ffmpeg", "tqdm"],
         # Recording (`sapave record`) and reading bags.
         "bag": ["mcap>=1.6"],
+        # Evaluating a policy on bags (`sapave eval`).
+        "eval": ["mcap>=1.6", "matplotlib", "tqdm"],
         # Watching in a browser (`sapave watch`). Rerun changes with its versions; Python 3.10 has none past 0.39.
         "watch": ["rerun-sdk>=0.39,<0.42", "mcap>=1.6"],
         # Recordings as a data set (`sapave dataset`).

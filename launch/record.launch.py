@@ -2,20 +2,24 @@
 
 import os
 
+import yaml
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
 
-from sapave_ros.record import ros2_bag_command
+from sapave_ros.record import own_command, ros2_bag_command
 from sapave_ros.share import share_path
 
 
 def generate_launch_description():
-    """`ros2 bag record` of the streams of the table, as MCAP."""
+    """`ros2 bag record` of the streams of the table, as MCAP; `sapave record` with colour compressed."""
     return LaunchDescription(
         [
             DeclareLaunchArgument("output", default_value="", description="the bag; empty: rosbag2_DATE-TIME"),
             DeclareLaunchArgument("split_mb", default_value="4000", description="a file ends when it is larger [MB]"),
             DeclareLaunchArgument("split_s", default_value="600", description="a file ends when it is longer [s]"),
+            DeclareLaunchArgument(
+                "compress", default_value="false", description="true: colour as JPEG, by sapave record"
+            ),
             OpaqueFunction(function=_record),
         ]
     )
@@ -23,7 +27,8 @@ def generate_launch_description():
 
 def _record(context):
     given = context.launch_configurations
-    command = ros2_bag_command(given["output"], float(given["split_mb"]), float(given["split_s"]))
+    make = own_command if yaml.safe_load(given["compress"]) else ros2_bag_command
+    command = make(given["output"], float(given["split_mb"]), float(given["split_s"]))
     name = "FASTRTPS_DEFAULT_PROFILES_FILE"
     profile = os.environ.get(name) or str(share_path("config/fastdds_record.xml"))
     return [

@@ -44,6 +44,9 @@ _BENCHES = {
 DISCOVERY_S = 10.0
 """How long to look for the graph. It takes a fraction of a second, and seconds on a busy machine."""
 
+EPISODE_S = 30.0
+"""How long an episode may take to end: its bag is closed first."""
+
 # What may be missing where the package was installed without an extra.
 _MISSING = (
     ({"transformers", "peft", "PIL"}, "; the backbone vlm needs more: pip install '.[train,vlm]'"),
@@ -54,7 +57,8 @@ _MISSING = (
         {"torch", "onnx", "onnxscript", "pyarrow", "tensorboard", "imageio_ffmpeg"},
         "; training and data sets need more: `make dev`, or pip install '.[train]' or '.[dataset]'",
     ),
-    ({"mujoco", "cyclonedds", "imageio", "matplotlib"}, "; the simulation needs pip install '.[sim]'"),
+    ({"tqdm", "matplotlib"}, "; progress and plots need pip install '.[eval]'"),
+    ({"mujoco", "cyclonedds", "imageio"}, "; the simulation needs pip install '.[sim]'"),
     ({"rclpy", "std_msgs", "std_srvs", "rosgraph_msgs"}, "; source a ROS 2 installation, or pip install '.[ros]'"),
 )
 
@@ -111,6 +115,14 @@ def _call(service: str) -> Callable[[argparse.Namespace], int]:
         return 0
 
     return run
+
+
+def _episode(args: argparse.Namespace) -> int:
+    from sapave_ros.nodes.operator import session
+
+    with session() as operator:
+        print(operator.call(graph.EPISODE_SERVICES[args.word], EPISODE_S))
+    return 0
 
 
 def _home(args: argparse.Namespace) -> int:
@@ -178,6 +190,11 @@ def _main(argv: list[str] | None) -> int:
     ):
         text = next(s.meaning for s in graph.SERVICES if s.name == service)
         commands.add_parser(name, help=text).set_defaults(run=run)
+    episode = commands.add_parser("episode", help="begin or end an episode of `sapave record --episodes`")
+    means = {s.name: s.meaning for s in graph.SERVICES}
+    words = "; ".join(f"{word}: {means[service]}" for word, service in graph.EPISODE_SERVICES.items())
+    episode.add_argument("word", choices=tuple(graph.EPISODE_SERVICES), help=words)
+    episode.set_defaults(run=_episode)
     commands.add_parser("home", help="head straight ahead and arms ready to work, slowly").set_defaults(run=_home)
     commands.add_parser("stop", help="emergency stop of the running graph").set_defaults(run=_stop)
 

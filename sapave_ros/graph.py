@@ -125,6 +125,14 @@ EPISODE_STOP_SERVICE = "/sapave/record/stop"
 EPISODE_SUCCESS_SERVICE = "/sapave/record/success"
 EPISODE_FAILURE_SERVICE = "/sapave/record/failure"
 EPISODE_DISCARD_SERVICE = "/sapave/record/discard"
+EPISODE_SERVICES = {
+    "start": EPISODE_START_SERVICE,
+    "stop": EPISODE_STOP_SERVICE,
+    "success": EPISODE_SUCCESS_SERVICE,
+    "failure": EPISODE_FAILURE_SERVICE,
+    "discard": EPISODE_DISCARD_SERVICE,
+}
+"""What `sapave episode` asks for, by its word."""
 
 RECORDER = "record"
 """Node of `sapave record`: not a process of the graph, which runs with it or without."""

@@ -1,4 +1,7 @@
-"""A bag as launch actions, for `ros2 launch`, by rosbag2's own player and under the names of `sapave replay`."""
+"""A bag as launch actions, for `ros2 launch`, by rosbag2's own player and under the names of `sapave replay`.
+
+By `sapave replay` itself where rosbag2's player cannot: pictures that were compressed, a start in the middle.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
+    LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
     SetEnvironmentVariable,
@@ -22,7 +26,7 @@ from launch.launch_description_entity import LaunchDescriptionEntity
 from sapave_ros import graph
 from sapave_ros.bag import metadata
 from sapave_ros.bag.player import PlayParameters
-from sapave_ros.bag.replayed import ALONE, ROSBAG2_NODE, rosbag2_command
+from sapave_ros.bag.replayed import ALONE, ROSBAG2_NODE, beyond_rosbag2, rosbag2_command
 from sapave_ros.launching import when_ready
 from sapave_ros.record import chosen
 from sapave_ros.share import share_path
@@ -54,11 +58,24 @@ def _actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         loop=bool(yaml.safe_load(given["loop"])),
         paused=bool(yaml.safe_load(given["paused"])),
     )
-    bag, wanted = Path(given["bag"]), chosen(given["topics"].split())
+    bag, topics = Path(given["bag"]), given["topics"].split()
+    variable, profile = "FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds_pictures.xml"))
+    surroundings = [
+        *([] if variable in os.environ else [SetEnvironmentVariable(variable, profile)]),
+        SetEnvironmentVariable("PYTHONUNBUFFERED", "1"),
+    ]
+    ended = Shutdown(reason="the bag has ended")
     counts = metadata.counts(bag)
+    if why := beyond_rosbag2(counts, use.start_s):
+        command = [sys.executable, "-m", "sapave_ros.cli", "replay", str(bag), "--rate", f"{use.rate:g}"]
+        command += ["--start", f"{use.start_s:g}"] + ["--loop"] * use.loop + ["--paused"] * use.paused
+        command += ["--topics", *topics] if topics else []
+        own = ExecuteProcess(cmd=command, name="player", output="screen", on_exit=ended)
+        return [*surroundings, LogInfo(msg=f"sapave replay plays, not ros2 bag play: {why}"), own]
+    wanted = chosen(topics)
     streams = [s for s in wanted if counts.get(s.topic, 0) or s.topic != graph.FOLLOWED]
     command = rosbag2_command(bag, streams, use.rate, use.start_s, use.loop, use.paused)
-    player = ExecuteProcess(cmd=command, name="player", output="screen", on_exit=Shutdown(reason="the bag has ended"))
+    player = ExecuteProcess(cmd=command, name="player", output="screen", on_exit=ended)
     # It looks before the player starts and all the while: rosbag2 itself plays beside anybody.
     guard = ExecuteProcess(
         cmd=[sys.executable, "-m", "sapave_ros.nodes.alone", "--besides", ROSBAG2_NODE, *(s.topic for s in streams)],
@@ -66,10 +83,8 @@ def _actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         output="screen",
         on_exit=Shutdown(reason="a bag is replayed beside no robot"),
     )
-    variable, profile = "FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds_pictures.xml"))
     return [
-        *([] if variable in os.environ else [SetEnvironmentVariable(variable, profile)]),
-        SetEnvironmentVariable("PYTHONUNBUFFERED", "1"),
+        *surroundings,
         RegisterEventHandler(OnProcessIO(target_action=guard, on_stdout=when_ready(f"alone: {ALONE}", [player]))),
         guard,
     ]

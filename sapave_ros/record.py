@@ -58,6 +58,13 @@ def ros2_bag_command(output: str, split_mb: float, split_s: float, distro: str |
     return [*command, *([] if plain else ["--topics"]), *(s.topic for s in graph.STREAMS)]
 
 
+def own_command(output: str, split_mb: float, split_s: float) -> list[str]:
+    """`sapave record` with colour as JPEG, which `ros2 bag record` does not do to single streams."""
+    command = [sys.executable, "-m", "sapave_ros.cli", "record", "--compress"]
+    command += ["--split-mb", f"{split_mb:g}", "--split-s", f"{split_s:g}"]
+    return command + (["--output", output] if output else [])
+
+
 def run(args: argparse.Namespace, writer: type[BagWriter] | None = None) -> int:
     """Exit code 0: ended by Ctrl-C; 1: ended by itself, such as on a full disk; 2: could not begin.
 

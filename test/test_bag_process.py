@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -18,7 +19,6 @@ from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from rosbags.highlevel import AnyReader
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
 
 from sapave_ros import cli, graph, record
 from sapave_ros.bag.reader import Bag
@@ -176,22 +176,18 @@ def test_a_full_disk_ends_it_with_a_reason(node, tmp_path):
 
 @pytest.mark.e2e
 def test_episodes_are_bags_of_their_own(node, tmp_path):
-    executor = ros.make_executor()
-    executor.add_node(node)  # so that answers are heard
-
-    def ask(service: str) -> bool:
-        client = node.create_client(Trigger, service)
-        until(client.service_is_ready, f"nobody serves {service}")
-        future = client.call_async(Trigger.Request())
-        until(lambda: executor.spin_once(timeout_sec=0.05) or future.done(), f"{service}: no answer")
-        return future.result().success
+    def ask(word: str) -> bool:
+        command = [sys.executable, "-m", "sapave_ros.cli", "episode", word]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=WITHIN_S)
+        assert done.returncode == 0 or "refused" in done.stderr, done.stderr
+        return done.returncode == 0
 
     with Recording("--episodes", "--output", str(tmp_path / "bags"), "--topics", graph.PERMIT) as recording:
         permits = ros.publisher(node, graph.stream(graph.PERMIT))
         until(lambda: permits.get_subscription_count() == 1, "nobody listens")
-        assert not ask(graph.EPISODE_STOP_SERVICE)
-        for verdict, number in ((graph.EPISODE_SUCCESS_SERVICE, 5), (None, 3)):
-            assert ask(graph.EPISODE_START_SERVICE)
+        assert not ask("stop")
+        for verdict, number in (("success", 5), (None, 3)):
+            assert ask("start")
             bag = tmp_path / "bags" / f"episode_{0 if verdict else 1:04d}"
             for i in range(number):
                 permits.publish(permit(i))
@@ -199,7 +195,6 @@ def test_episodes_are_bags_of_their_own(node, tmp_path):
             until(lambda bag=bag, n=number: readable(bag) == {graph.PERMIT: n}, "not all is written")
             assert verdict is None or ask(verdict)
         assert recording.end(signal.SIGINT) == 0  # the second one is under way
-    executor.shutdown()
     assert "Traceback" not in recording.said
     for name, number, verdict in (("episode_0000", 5, "success"), ("episode_0001", 3, "")):
         bag = Bag(tmp_path / "bags" / name)
@@ -240,6 +235,15 @@ def test_what_cannot_be_recorded_is_one_line_and_code_2(words, said, capsys, mon
 def test_all_streams_are_recorded_unless_some_are_named():
     assert record.chosen(None) == list(graph.STREAMS)
     assert [s.topic for s in record.chosen([graph.PERMIT, graph.COLOR])] == [graph.COLOR, graph.PERMIT]
+
+
+def test_the_command_for_compressed_colour_is_one_of_ours(capsys):
+    command = record.own_command("my_bag", 1000.0, 60.0)
+    assert command[1:4] == ["-m", "sapave_ros.cli", "record"]
+    parser = argparse.ArgumentParser()
+    record.add_arguments(parser)
+    args = parser.parse_args(command[4:])
+    assert (args.compress, args.output, args.split_mb, args.split_s) == (True, Path("my_bag"), 1000.0, 60.0)
 
 
 @pytest.mark.parametrize("distro", ["humble", "jazzy", "lyrical"])

@@ -117,6 +117,14 @@ def test_rosbag2_plays_the_same_under_the_same_names():
         assert renamed.get(topic, topic) == name
 
 
+def test_rosbag2_plays_only_what_it_leaves_whole():
+    small = f"{graph.COLOR}/compressed"
+    assert replayed.beyond_rosbag2({graph.COLOR: 9, graph.PERMIT: 9}, 0.0) == ""
+    assert replayed.beyond_rosbag2({graph.COLOR: 9, small: 9}, 0.0) == ""
+    assert small in replayed.beyond_rosbag2({small: 9}, 0.0)
+    assert "before the start" in replayed.beyond_rosbag2({graph.COLOR: 9}, 0.5)
+
+
 def test_the_launch_file_starts_the_player_when_the_guard_says_so(monkeypatch):
     """By stand-ins for `launch`, which is not everywhere: what it is told, not what it does."""
     launch = {name: types.ModuleType(name) for name in (
@@ -141,6 +149,9 @@ def test_the_launch_file_starts_the_player_when_the_guard_says_so(monkeypatch):
     (player,) = event.on_stdout(SimpleNamespace(text=b"alone: alone\n"))
     assert player.cmd == replayed.rosbag2_command(Path("b"), [graph.stream(graph.PERMIT)], 2.0, loop=True)
     assert player.on_exit.kind == guard.on_exit.kind == "Shutdown"
+    *_, own = module._actions(SimpleNamespace(launch_configurations=given | {"start": "2.5"}))
+    words = ["replay", "b", "--rate", "2", "--start", "2.5", "--loop", "--topics", graph.PERMIT]
+    assert own.cmd[1:] == ["-m", "sapave_ros.cli", *words] and own.on_exit.kind == "Shutdown"
     with pytest.raises(ValueError, match=r"parameter rate: 0\.0"):
         module._actions(SimpleNamespace(launch_configurations=given | {"rate": "0"}))
 

@@ -160,6 +160,17 @@ def rosbag2_command(
     return [*command, "--topics", *(s.topic for s in streams), *(["--remap", *renamed] if renamed else [])]
 
 
+def beyond_rosbag2(counts: Mapping[str, int], start_s: float) -> str:
+    """Why `ros2 bag play` would leave out something of a bag that the policy needs; empty where it does not.
+
+    counts: messages by topic.
+    """
+    small = [f"{s.topic}/compressed" for s in graph.STREAMS if s.type == graph.IMAGE and not counts.get(s.topic)]
+    if packed := [topic for topic in small if counts.get(topic)]:
+        return f"{packed[0]} is JPEG, which inference does not take"
+    return "what was said before the start would not be heard" if start_s > 0 else ""
+
+
 def left_out(bag: Bag) -> list[str]:
     """Topics of a bag that are never replayed: the table does not have them."""
     return sorted(set(bag.counts) - _there(bag).keys())

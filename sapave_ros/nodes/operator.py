@@ -21,6 +21,9 @@ from sapave_ros.types import ActionChunk
 ASK_AGAIN_S = 2.0
 """After so long without an answer a service is asked again [s]."""
 
+ONCE = frozenset({graph.ARM_SERVICE, *graph.EPISODE_SERVICES.values()})
+"""What is not asked for again."""
+
 DONE = {graph.ARM_SERVICE: ("ACTIVE",), graph.DISARM_SERVICE: ("STANDBY",), graph.RESET_SERVICE: ("STANDBY",)}
 """States that show that a service has done what it was asked."""
 
@@ -117,8 +120,9 @@ class Operator(Node):
         """Calls one of `graph.SERVICES`; returns its message. Raises OperatorError if refused or unanswered.
 
         An answer is lost where the server has not yet heard of this client (Fast DDS gives up on it after a moment),
-        and a person who disarms must not be left without one. So it is asked again; permission to move is not, which
-        is asked for once. What was carried out shows in the state, whether the answer came or not.
+        and a person who disarms must not be left without one. So it is asked again. Permission to move is not, which
+        is asked for once, nor an episode, which may take a while to end. What was carried out shows in the state,
+        whether the answer came or not.
         """
         if service not in self._clients_by_service:
             self._clients_by_service[service] = self.create_client(Trigger, service)
@@ -129,7 +133,7 @@ class Operator(Node):
         asked = 0
         while (left_s := deadline_s - time.monotonic()) > 0.0:
             future, asked = client.call_async(Trigger.Request()), asked + 1
-            if not self.wait(future.done, left_s if service == graph.ARM_SERVICE else min(left_s, ASK_AGAIN_S)):
+            if not self.wait(future.done, left_s if service in ONCE else min(left_s, ASK_AGAIN_S)):
                 continue
             answer = future.result()
             if answer.success:
