@@ -413,7 +413,7 @@ def test_what_was_commanded_in_shadow_mode_was_done_by_nobody(take, said):
 @pytest.mark.parametrize("mode", ["shadow", "live"])
 def test_shadow_is_told_on_diagnostics_too(take, said, mode):
     """Where the attachment is of a later start of the node."""
-    status = DiagnosticStatus(name="head", values=[KeyValue(key="mode", value=mode)])
+    status = DiagnosticStatus(name="sapave/head", values=[KeyValue(key="mode", value=mode)])
     told = (said[0][0], graph.DIAGNOSTICS, DiagnosticArray(status=[status]))
     (row,) = take([told, *said], attached={"parameters/head.yaml": b"head: {ros__parameters: {mode: live}}"})
     assert row["kept"] is (mode == "live") and (row.get("reason") == Reason.SHADOW.value) is (mode == "shadow")

@@ -100,7 +100,7 @@ def shadowed(recording: Recording) -> str:
     """
     for node in ("head", "arm"):
         told = document.parameters_of(recording.bag.attachments, node).get("mode")
-        if "shadow" in {told, *recording.modes.get(node, ())}:
+        if "shadow" in {told, *recording.modes.get(f"sapave/{node}", ())}:
             return node
     return ""
 
