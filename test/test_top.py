@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from sapave_ros import cli, graph
+from sapave_ros.monitor.latency import Budget
+from sapave_ros.nodes.monitor_messages import latency_status
 from sapave_ros.top.flows import Flows, Newest
 from sapave_ros.top.processes import Load, process_name
 from sapave_ros.top.screen import STAGES, Picture, figures, lines
@@ -71,6 +73,18 @@ def test_the_screen_has_every_stream_process_and_stage():
     assert all(f"\n{p.name} " in text for p in graph.PROCESSES)
     assert "a servo does not answer" in text and "12.3 ms" in text and "ACTIVE" in text
     assert json.loads(json.dumps(figures(shown)))["wrong"]["head"] == "a servo does not answer"
+
+
+def test_the_latency_budget_is_shown_stage_by_stage():
+    budget = Budget({"camera": 0.012, "inference": 0.061, "control": 0.008, "motion": 0.04}, 0.1, 9)
+    for budgets, said in (
+        ({"head": budget}, "121.0 ms = camera 12 + inference 61 + control 8 + motion 40"),
+        ({}, "no chunk is followed"),
+    ):
+        status = latency_status(budgets)
+        reported = {status.name: {value.key: value.value for value in status.values}}
+        assert said in "\n".join(lines(picture(heard(), 4.0, reported=reported), colour=False))
+    assert "sapave monitor" in "\n".join(lines(picture(heard(), 4.0), colour=False))
 
 
 def test_who_falls_silent_is_neither_well_nor_permitting():

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sapave_ros import graph
+from sapave_ros.monitor import latency
 from sapave_ros.monitor.banner import elapsed, permit_now
 from sapave_ros.top.flows import Flow
 from sapave_ros.top.processes import Load
@@ -19,6 +20,9 @@ STAGES = (
     ("arm frames, period p99", "sapave/arm", "frame_period_p99_ms"),
 )
 """Where the time goes: what it is called, the node that reports it on /diagnostics, and its name there."""
+
+BUDGET = "sapave/latency"
+"""Who reports the latency budget: the monitor, where it runs."""
 
 _ENDS = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
 _REPORTING = graph.stream(graph.HEALTH).publishers
@@ -85,7 +89,22 @@ def lines(picture: Picture, colour: bool) -> list[str]:
     for name, node, key in STAGES:
         value = picture.reported.get(node, {}).get(key)
         out.append(f"{name:26}  {f'{float(value):.1f} ms' if value else '–':>9}")
-    return out
+    return out + _budgets(picture.reported.get(BUDGET))
+
+
+def _budgets(reported: Mapping[str, str] | None) -> list[str]:
+    """From picture to motion, stage by stage, of each group; only the monitor sees all of the road."""
+    if reported is None:
+        return ["each stage from exposure to motion: run `sapave monitor` beside"]
+    out = []
+    for key, whole in reported.items():
+        if not key.endswith("_whole_ms"):
+            continue
+        group = key.removesuffix("_whole_ms")
+        parts = [(stage, reported.get(f"{group}_{stage}_ms")) for stage in latency.STAGES]
+        sum_of = " + ".join(f"{stage} {float(ms):.0f}" for stage, ms in parts if ms is not None)
+        out.append(f"{group:26}  {float(whole):>6.1f} ms = {sum_of}")
+    return out or ["each stage from exposure to motion: no chunk is followed"]
 
 
 def figures(picture: Picture) -> dict[str, object]:
