@@ -267,6 +267,15 @@ def test_chunks_are_older_the_later_the_next_one_comes():
     np.testing.assert_allclose(score.ages(recording), [0.3, 0.6])
 
 
+def test_clocks_that_were_set_back_or_disagree_are_told(said, tmp_path):
+    assert Recording.read(write(tmp_path / "right", said)).clocks == []
+    back = [(t - 1.0 if t > START_S + 2.0 else t, topic, message) for t, topic, message in said]
+    told = " ".join(Recording.read(write(tmp_path / "back", back)).damage)
+    assert re.search(r"clock of the recorder was set back by (0\.9|1\.0)", told)
+    assert re.search(r"chunks came up to 0\.9\d s before their exposures", told)
+    assert cli.main(["eval", str(tmp_path / "back")]) == 0
+
+
 def test_two_models_over_a_recording_are_twice_its_length():
     one = command.speed(10.0, 1, 2.0, 1.5)
     assert one == {"times_real_time": 5.0, "model_share": 0.75, "took_s": 2.0}

@@ -13,24 +13,9 @@ from rclpy.serialization import deserialize_message
 from sapave_ros import graph
 from sapave_ros.bag.reader import Bag, BagError
 from sapave_ros.nodes import ros
+from sapave_ros.offline.clocks import Clock, Lags
 from sapave_ros.offline.recording import GROUPS, Motion, motion_of
 from sapave_ros.types import Floats
-
-SET_BACK_S = 0.1
-"""A stamp that is older than an earlier one by more than this [s] is a clock that was set back, and no jitter."""
-
-
-@dataclass
-class Lags:
-    """By how much [s] messages came after their stamps (k,) [s]."""
-
-    stamps_s: Floats
-    lags_s: Floats
-
-    def least(self, start_s: float, end_s: float) -> float | None:
-        """The smallest between two times, which no load of the computers explains; None where nothing came."""
-        within = (self.stamps_s >= start_s) & (self.stamps_s <= end_s)
-        return float(self.lags_s[within].min()) if within.any() else None
 
 
 @dataclass
@@ -58,7 +43,7 @@ class Streams:
         for topic in (*names, graph.JOINT_STATES):
             if topic not in bag.counts:
                 raise BagError(f"topics: {topic!r} has no message in {bag.path}; expected a recording with pictures")
-        clocks = {name: _Clock(name) for name in ("recorder", "camera", "joints")}
+        clocks = {name: Clock(name) for name in ("recorder", "camera", "joints")}
         stamps_s: dict[str, list[float]] = {name: [] for name in names.values()}
         rows: list[tuple[float, Any]] = []
         for message in bag.messages():
@@ -85,25 +70,3 @@ def header_stamp_s(data: bytes) -> float:
     """The stamp [s] of a serialized message that begins with a header, without reading the picture behind it."""
     seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
     return float(seconds + nanoseconds * 1e-9)  # as `ros.stamp_s`, to the last bit: stamps are joined by being equal
-
-
-class _Clock:
-    """Whose stamps come one after the other."""
-
-    def __init__(self, name: str) -> None:
-        self.stamps_s: list[float] = []
-        self.twice: list[tuple[float, float, str]] = []
-        self._name = name
-        self._received_s: list[float] = []
-        self._newest_s = -np.inf
-
-    def tick(self, stamp_s: float, received_s: float) -> None:
-        if stamp_s < self._newest_s - SET_BACK_S:
-            self.twice.append((stamp_s, self._newest_s, self._name))
-            self._newest_s = stamp_s
-        self._newest_s = max(self._newest_s, stamp_s)
-        self.stamps_s.append(stamp_s)
-        self._received_s.append(received_s)
-
-    def lags(self) -> Lags:
-        return Lags(np.array(self.stamps_s), np.array(self._received_s) - np.array(self.stamps_s))

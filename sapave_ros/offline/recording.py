@@ -17,6 +17,7 @@ from sapave_ros.core.observation import ObservationBuilder
 from sapave_ros.core.resample import interpolate
 from sapave_ros.nodes import ros
 from sapave_ros.nodes.replay import decompressed
+from sapave_ros.offline.clocks import SET_BACK_S, Clock
 from sapave_ros.types import ActionChunk, Floats, Mode, Observation, Permit
 
 GROUPS: dict[str, g1.JointGroup] = {"head": g1.HEAD, "arms": g1.ARMS, "hands": g1.HANDS}
@@ -57,7 +58,7 @@ class Recording:
     the last value that each node gave on /diagnostics, less its first where both are numbers. modes: live or shadow, as
     each node told there, all that it did. malformed: how many
     messages of a topic were not what they should be, and were passed over as the nodes do. length_s: from the first to
-    the last message of all this. damage: what of the bag cannot be read.
+    the last message of all this. clocks: what is wrong with times. damage: that, and what of the bag cannot be read.
     """
 
     bag: Bag
@@ -69,10 +70,11 @@ class Recording:
     modes: dict[str, set[str]] = field(default_factory=dict)
     malformed: dict[str, int] = field(default_factory=dict)
     length_s: float = 0.0
+    clocks: list[str] = field(default_factory=list)
 
     @property
     def damage(self) -> list[str]:
-        return self.bag.damage
+        return self.bag.damage + self.clocks
 
     @staticmethod
     def read(path: Path) -> Recording:
@@ -160,12 +162,16 @@ class Recording:
                 f"topics: {self.bag.path} has none of {', '.join(_TOLD)}; expected a recording of this robot"
             )
         times_s: list[float] = []
+        recorder, exposures = Clock("recorder"), Clock("camera, as chunks have it,")
         for message in self.bag.messages(topics):
             content, now_s = _message(message.topic, message.data), message.stamp_ns * 1e-9
             times_s.append(now_s)
+            recorder.tick(now_s, now_s)
             if message.topic in (graph.HEAD_INCREMENTS, graph.ARM_INCREMENTS):
                 try:
-                    self.chunks.setdefault(message.topic, []).append(Sent(now_s, ros.chunk_from_msg(content)))
+                    chunk = ros.chunk_from_msg(content)
+                    self.chunks.setdefault(message.topic, []).append(Sent(now_s, chunk))
+                    exposures.tick(chunk.stamp_s, now_s)
                 except ValueError:
                     self._count_malformed(message.topic)
             elif message.topic in (graph.HEAD_COMMAND, graph.ARM_COMMAND):
@@ -178,6 +184,11 @@ class Recording:
                 for status in content.status:
                     told.setdefault(status.name, []).append({v.key: v.value for v in status.values})
         self.length_s = max(times_s) - min(times_s)
+        for clock in (recorder, exposures):
+            self.clocks += [f"the clock of the {of} was set back by {b - a:.2f} s" for a, b, of in clock.twice]
+        ahead_s = -min(exposures.lags().lags_s, default=0.0)
+        if ahead_s > SET_BACK_S:
+            self.clocks.append(f"chunks came up to {ahead_s:.2f} s before their exposures: clocks disagree")
         self.instructions = asked.get(graph.FOLLOWED) or asked.get(graph.INSTRUCTION, [])
         for group, joints in GROUPS.items():
             names = joints.names
