@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
 
 import numpy as np
 from rclpy.serialization import deserialize_message
@@ -14,7 +13,7 @@ from sapave_ros import graph
 from sapave_ros.bag.reader import Bag, BagError
 from sapave_ros.nodes import ros
 from sapave_ros.offline.clocks import Clock, Lags
-from sapave_ros.offline.recording import GROUPS, Motion, motion_of
+from sapave_ros.offline.recording import GROUPS, Motion, Track
 from sapave_ros.types import Floats
 
 
@@ -45,22 +44,22 @@ class Streams:
                 raise BagError(f"topics: {topic!r} has no message in {bag.path}; expected a recording with pictures")
         clocks = {name: Clock(name) for name in ("recorder", "camera", "joints")}
         stamps_s: dict[str, list[float]] = {name: [] for name in names.values()}
-        rows: list[tuple[float, Any]] = []
+        tracks = {group: Track(joints.names) for group, joints in GROUPS.items()}
         for message in bag.messages():
             now_s = message.stamp_ns * 1e-9
             clocks["recorder"].tick(now_s, now_s)
             if message.topic == graph.JOINT_STATES:
                 content = deserialize_message(message.data, ros.message_type(graph.stream(message.topic)))
-                rows.append((ros.stamp_s(content.header.stamp), content))
-                clocks["joints"].tick(rows[-1][0], now_s)
+                for track in tracks.values():
+                    track.add(content)
+                clocks["joints"].tick(ros.stamp_s(content.header.stamp), now_s)
             elif message.topic in names:
                 stamps_s[names[message.topic]].append(header_stamp_s(message.data))
                 if message.topic == graph.CAMERA_INFO:
                     clocks["camera"].tick(stamps_s["intrinsics"][-1], now_s)
-        motions = {group: motion_of(joints.names, rows) for group, joints in GROUPS.items()}
         return Streams(
             {name: np.unique(stamps) for name, stamps in stamps_s.items()},
-            {group: motion for group, motion in motions.items() if motion},
+            {group: motion for group, track in tracks.items() if (motion := track.motion())},
             {name: clocks[name].lags() for name in ("camera", "joints")},
             [span for clock in clocks.values() for span in clock.twice],
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,36 @@ class Motion:
     names: tuple[str, ...]
     times_s: Floats
     positions: Floats
+
+
+class Track:
+    """The motion of some joints, message by message (JointState), in as few bytes as that takes: bags are long."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self._times_s, self._positions = array("d"), array("d")
+        self._columns: dict[tuple[str, ...], list[int] | None] = {}
+
+    def add(self, message: Any) -> None:
+        """Messages may come in any order; what lacks one of the joints is passed over."""
+        there = tuple(message.name)
+        if there not in self._columns:
+            whole = set(self._names) <= set(there)
+            self._columns[there] = [there.index(name) for name in self._names] if whole else None
+        columns = self._columns[there]
+        if columns is not None and len(message.position) == len(there):
+            self._times_s.append(ros.stamp_s(message.header.stamp))
+            self._positions.extend(message.position[column] for column in columns)
+
+    def motion(self) -> Motion | None:
+        """None where no message had all of the joints. Of two with one stamp the first counts."""
+        if not self._times_s:
+            return None
+        times = np.array(self._times_s)
+        order = np.argsort(times, kind="stable")
+        fresh = np.concatenate([[True], np.diff(times[order]) > 0])
+        positions = np.array(self._positions).reshape(len(times), -1)
+        return Motion(self._names, times[order][fresh], positions[order][fresh])
 
 
 @dataclass
@@ -104,16 +135,15 @@ class Recording:
     def measured(self, group: str) -> tuple[Motion | None, float, float]:
         """The measured motion of a group, None where the bag has none of all its joints; and when the first message of
         the bag came, of any topic, and how long after it the last one [s]."""
-        rows: list[tuple[float, Any]] = []
+        track = Track(GROUPS[group].names)
         begin_s = end_s = None
         for message in self.bag.messages():
             end_s = message.stamp_ns * 1e-9
             begin_s = end_s if begin_s is None else begin_s
             if message.topic == graph.JOINT_STATES:
-                content = _message(message.topic, message.data)
-                rows.append((ros.stamp_s(content.header.stamp), content))
+                track.add(_message(message.topic, message.data))
         assert begin_s is not None and end_s is not None, "a bag has at least one message"
-        return motion_of(GROUPS[group].names, rows), begin_s, end_s - begin_s
+        return track.motion(), begin_s, end_s - begin_s
 
     def observations(
         self, builder: ObservationBuilder, wanted: Sequence[tuple[float, str]]
@@ -153,8 +183,8 @@ class Recording:
     # -- inside ----------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        positions: dict[str, list[tuple[float, Any]]] = {}
-        told: dict[str, list[dict[str, str]]] = {}
+        tracks = {group: Track(joints.names) for group, joints in GROUPS.items()}
+        told: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
         asked: dict[str, list[tuple[float, str]]] = {}
         topics = [t for t in _TOLD if t in self.bag.counts]
         if not topics:
@@ -175,14 +205,20 @@ class Recording:
                 except ValueError:
                     self._count_malformed(message.topic)
             elif message.topic in (graph.HEAD_COMMAND, graph.ARM_COMMAND):
-                positions.setdefault(message.topic, []).append((ros.stamp_s(content.header.stamp), content))
+                for group, track in tracks.items():
+                    if (group == "head") == (message.topic == graph.HEAD_COMMAND):
+                        track.add(content)
             elif message.topic in (graph.INSTRUCTION, graph.FOLLOWED):
                 asked.setdefault(message.topic, []).append((now_s, content.data.strip()))
             elif message.topic == graph.PERMIT:
                 self.permits.append((now_s, ros.permit_from_msg(content, now_s)))
             else:
                 for status in content.status:
-                    told.setdefault(status.name, []).append({v.key: v.value for v in status.values})
+                    values = {v.key: v.value for v in status.values if v.key in _COUNTED}
+                    first, _ = told.get(status.name, (values, values))
+                    told[status.name] = first, values
+                    modes = self.modes.setdefault(status.name, set())
+                    modes.update(v.value for v in status.values if v.key == "mode")
         self.length_s = max(times_s) - min(times_s)
         for clock in (recorder, exposures):
             self.clocks += [f"the clock of the {of} was set back by {b - a:.2f} s" for a, b, of in clock.twice]
@@ -190,13 +226,8 @@ class Recording:
         if ahead_s > SET_BACK_S:
             self.clocks.append(f"chunks came up to {ahead_s:.2f} s before their exposures: clocks disagree")
         self.instructions = asked.get(graph.FOLLOWED) or asked.get(graph.INSTRUCTION, [])
-        for group, joints in GROUPS.items():
-            names = joints.names
-            rows = positions.get(graph.HEAD_COMMAND if group == "head" else graph.ARM_COMMAND, [])
-            if motion := motion_of(names, rows):
-                self.commands[group] = motion
-        self.figures = {name: _grown(values) for name, values in told.items()}
-        self.modes = {name: {of["mode"] for of in values if "mode" in of} for name, values in told.items()}
+        self.commands = {group: motion for group, track in tracks.items() if (motion := track.motion())}
+        self.figures = {name: _grown(first, last) for name, (first, last) in told.items()}
 
     def _seen(self) -> dict[str, str]:
         """Topics that an observation is made of, as they were recorded, and the streams that they are."""
@@ -241,24 +272,12 @@ def _message(topic: str, data: bytes) -> Any:
     return deserialize_message(data, ros.message_type(graph.stream(topic)))
 
 
-def motion_of(names: tuple[str, ...], rows: Sequence[tuple[float, Any]]) -> Motion | None:
-    """The motion of those joints in JointStates (stamp [s], message), in any order; None where none has them all."""
-    whole = [(t, m) for t, m in rows if set(names) <= set(m.name) and len(m.position) == len(m.name)]
-    if not whole:
-        return None
-    times = np.array([t for t, _ in whole])
-    positions = np.array([[m.position[list(m.name).index(n)] for n in names] for _, m in whole])
-    order = np.argsort(times, kind="stable")
-    fresh = np.concatenate([[True], np.diff(times[order]) > 0])
-    return Motion(names, times[order][fresh], positions[order][fresh])
-
-
-def _grown(values: list[dict[str, str]]) -> dict[str, float]:
+def _grown(first: dict[str, str], last: dict[str, str]) -> dict[str, float]:
     """Of what was counted: by how much it grew while the bag was recorded."""
     found = {}
     for key in _COUNTED:
         try:
-            found[key] = float(values[-1][key]) - float(values[0][key])
+            found[key] = float(last[key]) - float(first[key])
         except (KeyError, ValueError):
             continue
     return found
