@@ -6,8 +6,10 @@ import json
 import subprocess
 import sys
 import types
+from collections import Counter
 
 import pytest
+from dataset_format import check_format
 
 from sapave_ros import cli, graph
 from sapave_ros.demo.told import named_object
@@ -140,7 +142,7 @@ def test_stop_and_reset_by_hand(ros_domain):
 
 
 @pytest.mark.e2e
-def test_demo_recorded_without_video_and_without_a_judge(ros_domain, dds_domain, tmp_path):
+def test_a_recorded_demo_is_read_by_others_evaluated_and_learned_from(ros_domain, dds_domain, tmp_path):
     domains = ["--ros-domain", str(ros_domain), "--dds-domain", str(dds_domain)]
     figures, bag = tmp_path / "figures.json", tmp_path / "bag"
     arguments = ["--instruction", "dance", "--no-video", "--out", str(tmp_path), "--json", str(figures)]
@@ -155,6 +157,20 @@ def test_demo_recorded_without_video_and_without_a_judge(ros_domain, dds_domain,
     assert not recording.damage
     assert "dance" in [text for _, text in recording.instructions]
     assert {"head", "arms"} <= set(recording.commands)
+    with pytest.importorskip("rosbags.highlevel").AnyReader([bag]) as reader:
+        counts = {topic: info.msgcount for topic, info in reader.topics.items() if info.msgcount}
+        read = Counter(connection.topic for connection, _, _ in reader.messages())
+    assert counts == dict(read) == recording.bag.counts
+    report = tmp_path / "eval.json"
+    code, said = sapave("eval", str(bag), "--json", str(report))
+    assert code == 0, said
+    (of,) = json.loads(report.read_text())["bags"]
+    assert of["run"]["model_sha256"] == of["models"]["model"]["sha256"]
+    same = of["models"]["model"]["identical"]["head"]
+    assert same["chunks"] == same["of"] > 5, "live and again, bit for bit"
+    code, said = sapave("dataset", "from-bags", str(bag), "--output", str(tmp_path / "set"))
+    assert code == 0, said
+    check_format(tmp_path / "set")
     code, said = sapave("demo", *domains, "--record", str(bag))
     assert code == 2
     assert "--record" in said
