@@ -66,7 +66,7 @@ ablations: $(VENV)/.dev
 	$(BIN)/sapave data --triples 200000
 	$(BIN)/sapave data --split val --triples 2000
 	set -e; for name in $(ABLATIONS); do \
-	  $(TRAIN) --config $$name --stage look --ground models/sapave_nano_backbone.pt --run-dir out/ablations/$$name --look-steps $(or $(STEPS),800); \
+	  $(TRAIN) --config $$name --stage look --ground models/sapave_nano_backbone.pt --run-dir out/ablations/$$name --look-steps $(or $(STEPS),2000); \
 	  $(BIN)/sapave export --run out/ablations/$$name --output out/ablations/$$name.onnx; done
 	$(BIN)/sapave bench perception --perturb --policies still oracle --json out/ablations/results.json \
 	  --journal out/ablations/journal.jsonl \
@@ -84,10 +84,13 @@ bench: $(VENV)/.run
 	$(BIN)/sapave bench latency
 
 # Looking where words say, on all three splits, as a page with pictures: out/perception/index.html; hours on two cores.
-# What was interrupted goes on; without out/perception/journal.jsonl it begins anew.
+# What was interrupted goes on; without out/perception/journal.jsonl it begins anew. Ablations are among it where
+# `make ablations` has trained them.
+TRAINED = $(strip $(foreach name,$(ABLATIONS),$(if $(wildcard out/ablations/$(name).onnx),$(name)=out/ablations/$(name).onnx)))
 results: $(VENV)/.run
 	$(BIN)/sapave bench perception --swap --perturb --parts none depth kt --page out/perception --json out/perception/results.json \
-	  --journal out/perception/journal.jsonl $(ARGS)
+	  --journal out/perception/journal.jsonl \
+	  $(if $(TRAINED),--models $(TRAINED)) $(ARGS)
 
 # EGL renders the simulation without a screen; libusb is what pyrealsense2 loads.
 apt:

@@ -339,6 +339,8 @@ def test_differences_are_those_of_the_same_cases():
     b = [result("b", "val", i, i % 3 != 1) for i in range(60)]
     same = difference([*a, *(replace(r, policy="b") for r in a)], "b", "a")
     assert same["difference"] == 0.0
+    low, high = same["difference_95"]
+    assert -1 < low < 0 < high < 1 and low == -high, "where nothing differed, either may be better"
     more = difference([*a, *b], "b", "a")
     assert more["difference"] == pytest.approx(1 / 3)
     assert 0 < more["difference_95"][0] < 1 / 3 < more["difference_95"][1] < 1

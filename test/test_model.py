@@ -188,6 +188,11 @@ def test_grounding_loss_is_least_where_the_thing_is():
     assert grounding_loss(right, coverage) < 0.1 < 5 < grounding_loss(wrong, coverage)
 
 
+def test_a_larger_configuration_is_larger():
+    sizes = [sum(p.numel() for p in SaPaVe(CONFIGS[name]).parameters()) for name in ("debug", "nano", "small")]
+    assert 10 * sizes[0] < 2 * sizes[1] < sizes[2], sizes
+
+
 ABLATIONS = [name for name, c in CONFIGS.items() if name.startswith("nano-")]
 
 

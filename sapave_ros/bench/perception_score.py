@@ -82,12 +82,16 @@ def over_splits(results: Sequence[Result], splits: Sequence[str]) -> dict[str, A
 def difference(results: Sequence[Result], policy: str, to: str) -> dict[str, Any]:
     """Success of a policy less that of another in the same cases, with the interval of the difference; None where
     there are none."""
-    other = {(r.case.split, r.case.number): r.success for r in results if r.policy == to}
-    pairs = [(r.success, other[r.case.split, r.case.number]) for r in results if r.policy == policy]
+    outcome = {(r.case.split, r.case.number): r.success for r in results if r.policy == to}
+    pairs = [(r.success, outcome[r.case.split, r.case.number]) for r in results if r.policy == policy]
     gains = np.array([float(a) - float(b) for a, b in pairs])
     if gains.size == 0:
         return {"difference": None, "difference_95": None}
-    return {"difference": float(gains.mean()), "difference_95": bootstrap(gains)}
+    interval = bootstrap(gains)
+    if (gains == gains[0]).all():  # resampling says nothing: so many pairs as may be otherwise when n are not
+        _, other_share = wilson(0.0, gains.size)
+        interval = max(-1.0, gains[0] - other_share), min(1.0, gains[0] + other_share)
+    return {"difference": float(gains.mean()), "difference_95": interval}
 
 
 # -- from what was seen --------------------------------------------------------------------------

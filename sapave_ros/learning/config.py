@@ -119,6 +119,18 @@ CONFIGS: dict[str, Config] = {
     for c in (
         _NANO,
         _DEBUG,
+        # What a GPU trains in the hours that two cores take for nano.
+        Config(
+            "small",
+            text_width=192,
+            text_layers=4,
+            widths=(32, 64, 128, 192),
+            blocks=(2, 4, 4),
+            relation_layers=6,
+            d=256,
+            decoder_layers=4,
+            adapter_rank=16,
+        ),
         # What a lab trains on its own GPUs: --set checkpoint=FOLDER names the pretrained model.
         Config("vlm", backbone="vlm", d=512, decoder_layers=6, adapter_rank=16),
         # The paper's ablations: without camera adapter, spatial injection, decoupled heads; with geometry in part.

@@ -17,7 +17,7 @@ FIRST = 10_000_000
 """Step numbers from here on are for testing."""
 
 
-def evaluate(objective: Ground | Look, batches: Source, count: int = 4, device: str = "cpu") -> dict[str, float]:
+def evaluate(objective: Ground | Look, batches: Source, count: int = 16, device: str = "cpu") -> dict[str, float]:
     """Mean over `count` batches.
 
     ground: loss of the grounding. found: share of things named that are found, or rightly said not to be in view.
