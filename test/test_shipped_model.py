@@ -42,6 +42,19 @@ def test_it_reads_every_word_that_the_grammar_says():
     assert manifest.max_words >= MAX_WORDS
 
 
+@pytest.mark.parametrize("name", ["nano", "nano-no-adapter", "nano-no-spatial", "nano-shared-head"])
+def test_its_backbone_is_one_that_ablations_of_today_start_from(name):
+    pytest.importorskip("torch")
+    from sapave_ros.learning import train
+    from sapave_ros.learning.config import config_named
+    from sapave_ros.learning.model import SaPaVe
+
+    words = vocabulary()
+    model = SaPaVe(config_named(name, {"vocabulary_size": str(len(words) + 2)}))
+    given = train.grounded(model, Path(share_path("models/sapave_nano_backbone.pt")), words, "look")
+    assert given["pairs"] == OnnxPolicy(share_path(SHIPPED)).manifest.training["pairs"]
+
+
 def test_what_ships_stays_small():
     files = [p for p in Path(share_path("models")).rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in files) < MAX_BYTES
