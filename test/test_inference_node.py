@@ -47,7 +47,7 @@ class SlowPolicy:
         self.fails = False
         self.increments = np.zeros((4, 2))
 
-    def infer(self, observation: Observation, noise: int = 0, previous: object = None) -> PolicyOutput:
+    def infer(self, observation: Observation, noise: int | None = None, previous: object = None) -> PolicyOutput:
         self.asked.append(observation)
         self.begun.release()
         assert self.answer.acquire(timeout=PATIENCE_S)

@@ -281,13 +281,15 @@ class SaPaVe(nn.Module):
         are many degrees when they all go the same way, and a head that keeps its place drifts. It grows with the
         distance beyond `NEAR`, not with its square, so that the few chunks that go for the wrong thing do not outweigh
         all the others. The chunk is in units of the scale. Each sample serves `repeats` times: the decoder is cheap
-        beside the backbone. weight (B,): of each sample (default: equal). groups: so many joints each, whose mean
-        errors are added up (default: all in one), so that many joints at rest do not drown out a few that move.
+        beside the backbone. The first of them begins as the deployed policy does, from no noise. weight (B,): of each
+        sample (default: equal). groups: so many joints each, whose mean errors are added up (default: all in one), so
+        that many joints at rest do not drown out a few that move.
         """
         memories = decoder.memories(context)
         target = chunk.repeat_interleave(repeats, 0)
         noise = torch.randn_like(target)
         t = torch.rand(len(target), device=target.device)
+        noise[::repeats], t[::repeats] = 0.0, 0.0
         x = noise + t[:, None, None] * (target - noise)
         share = None if weight is None else weight.repeat_interleave(repeats)
         flow, position = target.new_zeros(()), target.new_zeros(())

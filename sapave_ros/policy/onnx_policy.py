@@ -140,19 +140,19 @@ class OnnxPolicy:
     def infer(
         self,
         observation: Observation,
-        noise: int | Mapping[str, NDArray] = 0,
+        noise: int | Mapping[str, NDArray] | None = None,
         previous: Mapping[str, PreviousChunk] | None = None,
     ) -> PolicyOutput:
         """One inference.
 
-        noise: a seed, or arrays (k, n) by head: the same noise gives the same chunk. previous: by head, what
-        to continue. Raises ValueError on a malformed observation, and OutputError if the model answers with a
-        number that is not finite.
+        noise: that the flow starts from: none, which is the middle of all there is; a seed; or arrays (k, n) by head.
+        The same noise gives the same chunk. previous: by head, what to continue. Raises ValueError on a malformed
+        observation, and OutputError if the model answers with a number that is not finite.
         """
         start_s = time.perf_counter()
         feeds = self._preprocess(observation)
         m = self.manifest
-        noise_of = _draw(noise, m) if isinstance(noise, (int, np.integer)) else noise
+        noise_of = noise if isinstance(noise, Mapping) else _draw(noise, m)
         for head, joints in contract.HEADS.items():
             before = (previous or {}).get(head)
             shape = (1, m.chunk_steps, len(joints))
@@ -182,6 +182,9 @@ class OnnxPolicy:
         return ActionChunk(stamp_s, self.manifest.dt_s, names, increments[0].astype(np.float64))
 
 
-def _draw(seed: int, m: Manifest) -> dict[str, NDArray]:
+def _draw(seed: int | None, m: Manifest) -> dict[str, NDArray]:
+    shapes = {head: (m.chunk_steps, len(joints)) for head, joints in contract.HEADS.items()}
+    if seed is None:
+        return {head: np.zeros(shape) for head, shape in shapes.items()}
     rng = np.random.default_rng(int(seed))
-    return {head: rng.standard_normal((m.chunk_steps, len(joints))) for head, joints in contract.HEADS.items()}
+    return {head: rng.standard_normal(shape) for head, shape in shapes.items()}

@@ -27,7 +27,6 @@ def evaluate(objective: Ground | Look, batches: Source, count: int = 16, device:
     """
     model = objective.model.eval()
     total: dict[str, list[float]] = defaultdict(list)
-    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for i in range(count):
             b = {name: value.to(device) for name, value in batches(FIRST + i).items()}
@@ -40,7 +39,7 @@ def evaluate(objective: Ground | Look, batches: Source, count: int = 16, device:
             context, evidence = model.context(b)
             total["ground"].append(grounding_loss(evidence.float(), b["coverage"]).item())
             total["found"].append(_found(evidence.float(), b["coverage"]))
-            chunk, _ = model.chunks(b | _free(b["chunk"], generator), context)
+            chunk, _ = model.chunks(b | _free(b["chunk"]), context)
             error = chunk - b["chunk"]
             end = torch.rad2deg(error.sum(1).norm(dim=-1))
             total["mse_rad2"].append((error**2).mean().item())
@@ -52,13 +51,13 @@ def evaluate(objective: Ground | Look, batches: Source, count: int = 16, device:
     return {k: float(np.mean(v)) for k, v in total.items()}
 
 
-def _free(chunk: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-    """Noise to start from, and nothing to continue."""
+def _free(chunk: Tensor) -> dict[str, Tensor]:
+    """No noise to start from, as deployed (`policy.session.NO_NOISE`), and nothing to continue."""
     batch, steps = chunk.shape[:2]
     free: dict[str, Tensor] = {}
     for name, joints in (("head", len(g1.HEAD)), ("other", len(g1.OTHER))):
-        noise = torch.randn(batch, steps, joints, generator=generator).to(chunk.device)
-        free |= {f"noise_{name}": noise, f"previous_{name}": torch.zeros_like(noise)}
+        none = torch.zeros(batch, steps, joints, device=chunk.device)
+        free |= {f"noise_{name}": none, f"previous_{name}": none}
         free[f"weight_{name}"] = torch.zeros(batch, steps, device=chunk.device)
     return free
 
