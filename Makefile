@@ -59,7 +59,8 @@ train: $(VENV)/.dev
 	$(TRAIN)
 	$(BIN)/sapave export --backbone models/sapave_nano_backbone.pt
 
-# The paper's ablations from the shipped backbone, each as long as the other, and their scores; hours on two cores.
+# The paper's ablations from the shipped backbone, each as long as the other, and their scores as a page:
+# out/ablations/index.html; hours on two cores.
 # Scoring that was interrupted goes on.
 ABLATIONS := nano nano-no-adapter nano-no-spatial nano-shared-head
 ablations: $(VENV)/.dev
@@ -68,7 +69,7 @@ ablations: $(VENV)/.dev
 	set -e; for name in $(ABLATIONS); do \
 	  $(TRAIN) --config $$name --stage look --ground models/sapave_nano_backbone.pt --run-dir out/ablations/$$name --look-steps $(or $(STEPS),2000); \
 	  $(BIN)/sapave export --run out/ablations/$$name --output out/ablations/$$name.onnx; done
-	$(BIN)/sapave bench perception --perturb --policies still oracle --json out/ablations/results.json \
+	$(BIN)/sapave bench perception --perturb --policies still oracle --page out/ablations --json out/ablations/results.json \
 	  --journal out/ablations/journal.jsonl \
 	  --models $(foreach name,$(ABLATIONS),$(name)=out/ablations/$(name).onnx) $(ARGS)
 
@@ -84,13 +85,10 @@ bench: $(VENV)/.run
 	$(BIN)/sapave bench latency
 
 # Looking where words say, on all three splits, as a page with pictures: out/perception/index.html; hours on two cores.
-# What was interrupted goes on; without out/perception/journal.jsonl it begins anew. Ablations are among it where
-# `make ablations` has trained them.
-TRAINED = $(strip $(foreach name,$(ABLATIONS),$(if $(wildcard out/ablations/$(name).onnx),$(name)=out/ablations/$(name).onnx)))
+# What was interrupted goes on; without out/perception/journal.jsonl it begins anew.
 results: $(VENV)/.run
 	$(BIN)/sapave bench perception --swap --perturb --parts none depth kt --page out/perception --json out/perception/results.json \
-	  --journal out/perception/journal.jsonl \
-	  $(if $(TRAINED),--models $(TRAINED)) $(ARGS)
+	  --journal out/perception/journal.jsonl $(ARGS)
 
 # EGL renders the simulation without a screen; libusb is what pyrealsense2 loads.
 apt:

@@ -14,7 +14,7 @@ def generate_launch_description():
     """`ros2 bag record` of the streams of the table, as MCAP; `sapave record` with colour compressed."""
     return LaunchDescription(
         [
-            DeclareLaunchArgument("output", default_value="", description="the bag; empty: rosbag2_DATE-TIME"),
+            DeclareLaunchArgument("output", default_value="", description="the bag; empty: one with the date"),
             DeclareLaunchArgument("split_mb", default_value="4000", description="a file ends when it is larger [MB]"),
             DeclareLaunchArgument("split_s", default_value="600", description="a file ends when it is longer [s]"),
             DeclareLaunchArgument(

@@ -44,8 +44,8 @@ _BENCHES = {
 DISCOVERY_S = 10.0
 """How long to look for the graph. It takes a fraction of a second, and seconds on a busy machine."""
 
-EPISODE_S = 30.0
-"""How long an episode may take to end: its bag is closed first."""
+EPISODE_S = 40.0
+"""How long an episode may take to end: longer than its recorder waits for a slow disk."""
 
 # What may be missing where the package was installed without an extra.
 _MISSING = (
@@ -57,7 +57,7 @@ _MISSING = (
         {"torch", "onnx", "onnxscript", "pyarrow", "tensorboard", "imageio_ffmpeg"},
         "; training and data sets need more: `make dev`, or pip install '.[train]' or '.[dataset]'",
     ),
-    ({"tqdm", "matplotlib"}, "; progress and plots need pip install '.[eval]'"),
+    ({"tqdm", "matplotlib"}, "; progress and plots need pip install '.[eval]' (or '.[sim]' for the simulation)"),
     ({"mujoco", "cyclonedds", "imageio"}, "; the simulation needs pip install '.[sim]'"),
     ({"rclpy", "std_msgs", "std_srvs", "rosgraph_msgs"}, "; source a ROS 2 installation, or pip install '.[ros]'"),
 )

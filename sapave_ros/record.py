@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, type=float, default=f.default, metavar=f.metadata["unit"].upper(), help=help)
     parser.add_argument("--compress", action="store_true", help="colour as JPEG, on its topic + /compressed")
     parser.add_argument(
-        "--episodes", action="store_true", help="a bag for every episode, begun and ended by /sapave/record/*"
+        "--episodes", action="store_true", help="a bag for every episode, begun and ended by `sapave episode`"
     )
     parser.add_argument("--topics", nargs="+", metavar="TOPIC", help="of the graph's streams (default: all)")
 
@@ -118,7 +118,7 @@ def _record_episodes(episodes: Episodes, streams: list[Stream], folder: Path) ->
     from sapave_ros.nodes.record import RecordNode
 
     episodes.attach(lambda: [document.robot(time.time_ns())])
-    print(f"{len(streams)} streams, a bag in {folder} for every episode ({graph.EPISODE_START_SERVICE})", flush=True)
+    print(f"{len(streams)} streams, a bag in {folder} for every episode (sapave episode start)", flush=True)
     code = ros.run("record", lambda: RecordNode(episodes, streams), argv=[])
     done, said = episodes.end("")
     if done:

@@ -159,6 +159,37 @@ def test_errors_that_add_up_count_for_more(model, monkeypatch):
     assert found["drift"][1] > 10 * found["sway"][1] > 0
 
 
+def test_what_is_near_the_middle_weighs_more_and_nothing_else_does():
+    heavy = Look(SaPaVe(config_named("debug", {"near_weight": "1000"})))
+    coverage = torch.zeros(3, 12, 20)
+    coverage[:2, 6, 10] = 1.0  # the third shows nothing
+    chunk = torch.zeros(3, 16, 2)
+    chunk[1] = 0.05  # 46 degrees away
+    batch = inputs(batch=3) | {"chunk": chunk, "coverage": coverage}
+    told = {n: v for n, v in batch.items() if n not in ("chunk", "coverage")}
+    evidence = heavy.model.context(told)[1]
+    each = [grounding_loss(evidence[i : i + 1], coverage[i : i + 1]).item() for i in range(3)]
+    assert heavy(batch)["ground"].item() == pytest.approx((1000 * each[0] + each[1] + each[2]) / 1002, rel=1e-4)
+
+
+def test_training_begins_where_the_policy_does():
+    """One of the repeats of every sample starts from no noise, the others from some."""
+    model, seen = SaPaVe(CONFIGS["debug"]), []
+
+    class Seen(torch.nn.Module):
+        def memories(self, context):
+            return []
+
+        def forward(self, x, t, memories):
+            seen.append((x, t))
+            return x
+
+    model.flow_losses(Seen(), torch.zeros(5, 1, 32), torch.ones(5, 16, 2), repeats=4)
+    ((x, t),) = seen
+    begins = (x == 0).flatten(1).all(1)
+    assert begins.tolist() == [True, False, False, False] * 5 and not t[begins].any() and t[~begins].all()
+
+
 def test_a_sample_that_weighs_twice_counts_as_two():
     config = config_named("debug")
     model, batch = SaPaVe(config).eval(), inputs(batch=3)

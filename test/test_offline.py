@@ -234,37 +234,37 @@ def test_another_model_need_not_say_what_the_robot_was_told():
         return {"bags": [{"bag": "/bags/mon/run", "models": {"m": of}}]}
 
     assert gate.compare(report("a", 9), report("b", 0), 0.05) == []
+    assert gate.compare(report("", 9), report("a", 0), 0.05) == []
     (line,) = gate.compare(report("a", 9), report("a", 0), 0.05)
     assert "mon/run m head not_identical" in line
 
 
 def test_the_bag_tells_how_chunks_followed_each_other_and_which_model_it_was(said, tmp_path, capsys):
+    sha = json.loads(document.model("", 1).data)["sha256"]
     told = {"chunking": "rtc", "rtc_horizon_steps": 5, "noise_seed": 7, "rate_hz": 4.0}
     attached = [document.parameters("inference", told, 1), document.model("", 1)]
     recording = Recording.read(write(tmp_path / "rtc", said, attached))
-    assert again.parameters(recording) == SessionParameters("rtc", 5, 7)
-    assert again.parameters(recording, "plain") == SessionParameters("plain", 5, 7)
-    assert again.parameters(Recording.read(write(tmp_path / "bare", said))) == SessionParameters()
+    assert again.parameters(recording, sha) == SessionParameters("rtc", 5, 7)
+    assert again.parameters(recording, sha, "plain") == SessionParameters("plain", 5, 7)
+    assert again.parameters(recording, "of another") == SessionParameters("rtc", 5), "noise is a model's own"
+    assert again.parameters(Recording.read(write(tmp_path / "bare", said)), sha) == SessionParameters()
     wrong = [document.parameters("inference", told | {"chunking": "none"}, 1)]
     with pytest.raises(ParameterError, match="chunking: 'none'"):
-        again.parameters(Recording.read(write(tmp_path / "wrong", said, wrong)))
+        again.parameters(Recording.read(write(tmp_path / "wrong", said, wrong)), sha)
     other = write(tmp_path / "other", said, [replace(attached[1], data=b'{"sha256": "0123456789abcdef"}')])
     for folder, another in (("rtc", False), ("other", True)):
         assert cli.main(["eval", str(tmp_path / folder)]) == 0
         assert ("another model than the robot had" in capsys.readouterr().out) is another
-    assert again.ask(Recording.read(other), SHIPPED, Kinematics.from_urdf()).model_sha256 == recorded_sha(recording)
-
-
-def recorded_sha(recording: Recording) -> str:
-    return document.model_sha256(recording.bag.attachments)
+    assert again.ask(Recording.read(other), SHIPPED, Kinematics.from_urdf()).model_sha256 == sha
 
 
 def test_chunks_are_older_the_later_the_next_one_comes():
     recording = Recording.__new__(Recording)
     chunk = ActionChunk(10.0, 0.1, g1.HEAD.names, np.zeros((4, 2)))
-    sent = [Sent(10.1, chunk), Sent(10.3, replace(chunk, stamp_s=10.2)), Sent(10.8, replace(chunk, stamp_s=10.6))]
+    times_s = ((10.1, 10.0), (10.3, 10.2), (10.5, 10.4), (500.1, 500.0))  # received, exposure; then nothing for minutes
+    sent = [Sent(received_s, replace(chunk, stamp_s=stamp_s)) for received_s, stamp_s in times_s]
     recording.chunks = {graph.HEAD_INCREMENTS: sent}
-    np.testing.assert_allclose(score.ages(recording), [0.3, 0.6])
+    np.testing.assert_allclose(score.ages(recording), [0.3, 0.3])
 
 
 def test_clocks_that_were_set_back_or_disagree_are_told(said, tmp_path):
@@ -272,7 +272,7 @@ def test_clocks_that_were_set_back_or_disagree_are_told(said, tmp_path):
     back = [(t - 1.0 if t > START_S + 2.0 else t, topic, message) for t, topic, message in said]
     told = " ".join(Recording.read(write(tmp_path / "back", back)).damage)
     assert re.search(r"clock of the recorder was set back by (0\.9|1\.0)", told)
-    assert re.search(r"chunks came up to 0\.9\d s before their exposures", told)
+    assert re.search(r"pictures came up to 0\.9\d s before their exposures", told)
     assert cli.main(["eval", str(tmp_path / "back")]) == 0
 
 

@@ -247,7 +247,9 @@ def test_what_has_had_its_steps_stays_as_it_is(folder, tmp_path, monkeypatch):
     train.run(arguments(folder, tmp_path, stage="ground", ground_steps=3))
     training = torch.load(paths[0], weights_only=True)["training"]
     assert (training["commit"], training["steps"]) == ("another", 3)
-    with pytest.raises(ValueError, match=r"look\.pt: was trained on the backbone of another ground\.pt.*--fresh"):
+    with pytest.raises(
+        ValueError, match=r"look\.pt: was trained on the backbone of another ground\.pt.*--stage look --fresh"
+    ):
         train.run(arguments(folder, tmp_path, stage="look", look_steps=3))
     assert paths[1].read_bytes() == before[1]
 

@@ -24,7 +24,7 @@ from sapave_ros.bench.perception_play import Perturbed, Result, Row, Settings, S
 
 NAME = "sapave bench perception"
 
-FORMAT = 1
+FORMAT = 2
 """To be raised with the layout of the lines, and with whatever changes rows without being named in the header: how
 cases are made, the measure, the simulation."""
 

@@ -21,6 +21,9 @@ from sapave_ros.types import ActionChunk
 ASK_AGAIN_S = 2.0
 """After so long without an answer a service is asked again [s]."""
 
+HEARD_S = 0.3
+"""By then a server has heard of a new client [s], on all but a very busy computer."""
+
 ONCE = frozenset({graph.ARM_SERVICE, *graph.EPISODE_SERVICES.values()})
 """What is not asked for again."""
 
@@ -121,14 +124,16 @@ class Operator(Node):
 
         An answer is lost where the server has not yet heard of this client (Fast DDS gives up on it after a moment),
         and a person who disarms must not be left without one. So it is asked again. Permission to move is not, which
-        is asked for once, nor an episode, which may take a while to end. What was carried out shows in the state,
-        whether the answer came or not.
+        is asked for once, nor an episode, which may take a while to end; so they are asked for a little later, when the
+        server has heard. What was carried out of the rest shows in the state, whether the answer came or not.
         """
         if service not in self._clients_by_service:
             self._clients_by_service[service] = self.create_client(Trigger, service)
         client, state = self._clients_by_service[service], self.state
         if not self.wait(client.service_is_ready, timeout_s):
             raise OperatorError(f"{service}: nobody serves it; is the graph up, in this ROS_DOMAIN_ID?")
+        if service in ONCE:
+            self.wait(lambda: False, HEARD_S)
         deadline_s = time.monotonic() + timeout_s
         asked = 0
         while (left_s := deadline_s - time.monotonic()) > 0.0:

@@ -33,7 +33,7 @@ class Answers:
 
     chunks: by head of the policy, in the order of their stamps. missing: stamps [s] for which the bag has no complete
     observation, and why. refused: answers that must not go out, and why. unknown_words: of the instructions. model_s:
-    time that the model itself took [s]. model_sha256: of the model's file.
+    time that the model itself took [s]. model_sha256: of the model's file. parameters: how chunks followed each other.
     """
 
     chunks: dict[str, list[ActionChunk]] = field(default_factory=dict)
@@ -43,6 +43,7 @@ class Answers:
     observed: int = 0
     model_s: float = 0.0
     model_sha256: str = ""
+    parameters: SessionParameters = field(default_factory=SessionParameters)
 
 
 def wanted(recording: Recording) -> list[tuple[float, str]]:
@@ -54,13 +55,15 @@ def wanted(recording: Recording) -> list[tuple[float, str]]:
     return recording.exposures(PERIOD_S)
 
 
-def parameters(recording: Recording, chunking: str | None = None) -> SessionParameters:
-    """How chunks followed each other on the robot, as far as the bag tells. chunking: another way instead.
+def parameters(recording: Recording, sha256: str, chunking: str | None = None) -> SessionParameters:
+    """How chunks followed each other on the robot, as far as the bag tells; the noise that they started from, where
+    the model of that sha256 is the robot's. chunking: another way instead.
 
     Raises ParameterError (a ValueError) where the bag tells what cannot be.
     """
     told = document.parameters_of(recording.bag.attachments, "inference")
-    names = {f.name for f in fields(SessionParameters)}
+    own = document.model_sha256(recording.bag.attachments) == sha256
+    names = {f.name for f in fields(SessionParameters) if own or f.name != "noise_seed"}
     known = {name: value for name, value in told.items() if name in names}
     found = SessionParameters(**known | ({"chunking": chunking} if chunking else {}))
     check(found)
@@ -71,14 +74,19 @@ def ask(
     recording: Recording,
     model: Path,
     kinematics: Kinematics,
-    parameters: SessionParameters | None = None,
+    chunking: str | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Answers:
-    """Asks for every exposure of `wanted`. Raises ManifestError (a ValueError) on a model that does not fit, BagError
-    where the bag has no pictures."""
+    """Asks for every exposure of `wanted`. chunking: see `parameters`.
+
+    Raises ManifestError (a ValueError) on a model that does not fit, BagError where the bag has no pictures,
+    ParameterError as `parameters`.
+    """
     policy = OnnxPolicy(model)
-    session = PolicySession(policy, parameters or SessionParameters())
-    answers = Answers(model_sha256=hashlib.sha256(model.read_bytes()).hexdigest())
+    sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+    use = parameters(recording, sha256, chunking)
+    session = PolicySession(policy, use)
+    answers = Answers(model_sha256=sha256, parameters=use)
     before = ""
     exposures = wanted(recording)
     instructions = dict(exposures)

@@ -49,15 +49,13 @@ def evaluate(task: Task, bar: bool = False) -> dict[str, Any]:
     begin_s, model_s = time.perf_counter(), 0.0
     recording = Recording.read(task.bag)
     kinematics = Kinematics.from_urdf()
-    parameters = again.parameters(recording, task.chunking)
     report: dict[str, Any] = {"bag": str(task.bag), "run": score.run_figures(recording), "models": {}}
-    report["chunking"] = parameters.chunking
     if looked := looks(recording, task.targets, kinematics):
         report["run"]["look"] = looked
     count = len(again.wanted(recording)) * len(task.models)
     with tqdm(total=count, unit="exposure", desc=task.bag.name, disable=not bar, dynamic_ncols=True) as progress:
         for name, path in task.models.items():
-            answers = again.ask(recording, path, kinematics, parameters, progress.update)
+            answers = again.ask(recording, path, kinematics, task.chunking, progress.update)
             report["models"][name] = score.figures(recording, answers)
             model_s += answers.model_s
     report["speed"] = speed(recording.length_s, len(task.models), time.perf_counter() - begin_s, model_s)

@@ -33,10 +33,10 @@ def compare(before: Mapping[str, Any], now: Mapping[str, Any], tolerance: float)
     same for two.
     """
     old, new = dict(_figures(before)), dict(_figures(now))
-    was, is_ = dict(_models(before)), dict(_models(now))
+    then, today = dict(_models(before)), dict(_models(now))
     worse = []
     for key, value in old.items():
-        if key[-1] == "not_identical" and was[key[:2]] != is_.get(key[:2]):
+        if key[-1] == "not_identical" and (not then[key[:2]] or then[key[:2]] != today.get(key[:2])):
             continue
         name = " ".join(key)
         if key not in new:
@@ -73,7 +73,7 @@ def _name(bag: Mapping[str, Any]) -> str:
 
 
 def _models(report: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Which model had which name, in every bag."""
+    """Which model had which name, in every bag; empty where nobody wrote that down."""
     for bag in report["bags"]:
         for model, of in bag["models"].items():
-            yield (_name(bag), model), of["sha256"]
+            yield (_name(bag), model), of.get("sha256", "")

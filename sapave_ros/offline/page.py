@@ -41,7 +41,8 @@ def write(folder: Path, result: Mapping[str, Any]) -> Path:
 def _bag(folder: Path, number: int, bag: Mapping[str, Any]) -> list[Node]:
     run = bag["run"]
     facts: list[tuple[str, Node]] = [("messages", str(sum(run["messages"].values())))]
-    facts.append(("chunking", bag["chunking"]))
+    for name, figures in bag["models"].items():
+        facts.append((f"session of {name}", ", ".join(f"{k} {v}" for k, v in figures["session"].items())))
     fast = bag["speed"]
     facts.append(("speed", f"{fast['times_real_time']:.1f} times real time, {fast['model_share']:.0%} of it the model"))
     if run["latency_s"]:

@@ -87,9 +87,9 @@ class Recording:
     chunks: of the policy, by topic. commands: after the gate, by group of `GROUPS`. instructions, permits: (time [s],
     what) in order; instructions as the policy followed them where the bag has that, else as they were given. figures:
     the last value that each node gave on /diagnostics, less its first where both are numbers. modes: live or shadow, as
-    each node told there, all that it did. malformed: how many
-    messages of a topic were not what they should be, and were passed over as the nodes do. length_s: from the first to
-    the last message of all this. clocks: what is wrong with times. damage: that, and what of the bag cannot be read.
+    each node told there, all that it did. malformed: how many messages of a topic were not what they should be, and
+    were passed over as the nodes do. length_s: from the first to the last message of all this. clocks: what is wrong
+    with times. damage: that, and what of the bag cannot be read.
     """
 
     bag: Bag
@@ -191,17 +191,16 @@ class Recording:
             raise BagError(
                 f"topics: {self.bag.path} has none of {', '.join(_TOLD)}; expected a recording of this robot"
             )
-        times_s: list[float] = []
-        recorder, exposures = Clock("recorder"), Clock("camera, as chunks have it,")
-        for message in self.bag.messages(topics):
+        recorder, camera = Clock("recorder"), Clock("camera")
+        for message in self.bag.messages({*topics, graph.CAMERA_INFO} & set(self.bag.counts)):
             content, now_s = _message(message.topic, message.data), message.stamp_ns * 1e-9
-            times_s.append(now_s)
+            if message.topic == graph.CAMERA_INFO:
+                camera.tick(ros.stamp_s(content.header.stamp), now_s)
+                continue
             recorder.tick(now_s, now_s)
             if message.topic in (graph.HEAD_INCREMENTS, graph.ARM_INCREMENTS):
                 try:
-                    chunk = ros.chunk_from_msg(content)
-                    self.chunks.setdefault(message.topic, []).append(Sent(now_s, chunk))
-                    exposures.tick(chunk.stamp_s, now_s)
+                    self.chunks.setdefault(message.topic, []).append(Sent(now_s, ros.chunk_from_msg(content)))
                 except ValueError:
                     self._count_malformed(message.topic)
             elif message.topic in (graph.HEAD_COMMAND, graph.ARM_COMMAND):
@@ -219,12 +218,12 @@ class Recording:
                     told[status.name] = first, values
                     modes = self.modes.setdefault(status.name, set())
                     modes.update(v.value for v in status.values if v.key == "mode")
-        self.length_s = max(times_s) - min(times_s)
-        for clock in (recorder, exposures):
+        self.length_s = max(recorder.stamps_s) - min(recorder.stamps_s)
+        for clock in (recorder, camera):
             self.clocks += [f"the clock of the {of} was set back by {b - a:.2f} s" for a, b, of in clock.twice]
-        ahead_s = -min(exposures.lags().lags_s, default=0.0)
+        ahead_s = -min(camera.lags().lags_s, default=0.0)
         if ahead_s > SET_BACK_S:
-            self.clocks.append(f"chunks came up to {ahead_s:.2f} s before their exposures: clocks disagree")
+            self.clocks.append(f"pictures came up to {ahead_s:.2f} s before their exposures: clocks disagree")
         self.instructions = asked.get(graph.FOLLOWED) or asked.get(graph.INSTRUCTION, [])
         self.commands = {group: motion for group, track in tracks.items() if (motion := track.motion())}
         self.figures = {name: _grown(first, last) for name, (first, last) in told.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
@@ -88,6 +89,7 @@ def figures(recording: Recording, answers: Answers) -> dict[str, Any]:
     same = identical(recording, answers)
     report: dict[str, Any] = {
         "sha256": answers.model_sha256,
+        "session": asdict(answers.parameters),
         "observed": answers.observed,
         "missing": _counted(why for _, why in answers.missing),
         "refused_answers": len(answers.refused),
@@ -131,11 +133,12 @@ def run_figures(recording: Recording) -> dict[str, Any]:
 
 
 def ages(recording: Recording) -> Floats:
-    """How old the exposure of a chunk was when the next one came [s], (n,): the oldest that was acted on."""
+    """How old the exposure of a chunk was when the next one came [s], (n,), where one came before that chunk's end."""
     found = [
         after.received_s - before.chunk.stamp_s
         for topic in TOPIC.values()
         for before, after in pairwise(recording.chunks.get(topic, ()))
+        if after.received_s <= before.chunk.stamp_s + before.chunk.dt_s * len(before.chunk.increments)
     ]
     return np.array(found)
 

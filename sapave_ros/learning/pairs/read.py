@@ -176,7 +176,7 @@ def _unpacked(names: Sequence[ShardName], mapped: bool) -> dict[Field, NDArray]:
     about = {"format": _FORMAT, "hash": digest}
     if not _says(note, about):
         folder.parent.mkdir(exist_ok=True)
-        with _alone(folder.with_suffix(".lock")):  # processes that train together come here together
+        with _alone(folder.parent / "lock"):  # processes that train together come here together
             if not _says(note, about):
                 _unpack(names, shapes, folder, about)
     return {f: np.load(folder / f"{f.value}.npy", mmap_mode="r") for f in shapes}
@@ -187,7 +187,7 @@ def _unpack(names: Sequence[ShardName], shapes: _Shapes, folder: Path, about: Ma
     for name in names:
         store.check(name)
     partial = folder.with_suffix(".partial")
-    for left in (partial, folder):
+    for left in (folder, *folder.parent.glob("*.partial")):
         shutil.rmtree(left, ignore_errors=True)
     partial.mkdir()
     try:

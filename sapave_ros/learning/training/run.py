@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class Run:
     optimiser: torch.optim.Optimizer
     average: dict[str, Tensor]
     path: Path
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any]
     step: int = 0
 
     def __post_init__(self) -> None:
@@ -66,9 +66,10 @@ class Run:
             raise ValueError(f"{self.path}: holds weights alone; start from them with --ground, in another --run")
         before, now = state["training"], self.extra["training"]
         learned, given = (of.get("backbone", {}).get("hash") for of in (before, now))
-        if self.stage == "look" and learned != given:
+        if self.stage == "look" and learned and learned != given:
             raise ValueError(
-                f"{self.path}: was trained on the backbone of another ground.pt; use another --run or --fresh"
+                f"{self.path}: was trained on the backbone of another ground.pt; "
+                "use --stage look --fresh, or another --run with --ground"
             )
         load_kept(self.model, state["model"])
         if isinstance(self.objective, Ground):
