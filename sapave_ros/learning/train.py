@@ -148,7 +148,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
     parser.add_argument("--ground-steps", type=int, default=12000)
-    parser.add_argument("--look-steps", type=int, default=4200)
+    parser.add_argument("--look-steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=64, help="of each process")
     parser.add_argument("--lr", type=float, help=f"peak learning rate (default: {LEARNING_RATE})")
     parser.add_argument("--seed", type=int, default=0)
