@@ -22,7 +22,12 @@ LOST_S = 1.0
 """Whatever ends a recorder, what was heard until so long before is in the bag [s]."""
 
 BEGUN_BYTES = 1_000_000
-"""Pictures reach the bag: the recorder has found everybody."""
+"""Pictures reach the bag: the recorder has begun to find others."""
+
+FOUND_S = 3.0
+"""So long after that it has found everybody [s]."""
+
+_PIECE = 4_000_000
 
 SMALL_DISK_MB = 300
 """A quarter of a minute of the simulated camera."""
@@ -91,14 +96,19 @@ class Recording:
         self.process.send_signal(signal.SIGUSR2)
 
     def fill_disk(self) -> None:
-        """Leaves no byte of the small disk, which only its own mount namespace has."""
+        """Leaves no byte of the small disk, which only its own mount namespace has.
+
+        Piece by piece: all of it at once takes the processor from everybody for a tenth of a second, and that is none
+        of the recorder's doing.
+        """
         self._break()
         with (self._disk / "filler").open("wb") as filler:
             while free := (disk := os.statvfs(self._disk)).f_bavail * disk.f_frsize:
                 try:
-                    os.posix_fallocate(filler.fileno(), filler.seek(0, os.SEEK_END), free)
+                    os.posix_fallocate(filler.fileno(), filler.seek(0, os.SEEK_END), min(free, _PIECE))
                 except OSError:  # the recorder was quicker
                     continue
+                time.sleep(0.005)
 
     def problems(self, ending: Ending) -> list[str]:
         """Ends it with Ctrl-C, unless it has ended; what is not as it has to be."""
@@ -133,6 +143,7 @@ class Recording:
         self.rig.until(
             lambda: self._bytes() > BEGUN_BYTES or self.process.poll() is not None, "pictures in its bag", _START_S
         )
+        self.rig.spin(FOUND_S)
         self._look()
 
     @property
