@@ -509,6 +509,9 @@ class Publishing:
     def until(self, done, what, patience_s):
         assert self.wait(done, patience_s), what
 
+    def spin(self, seconds):
+        self.wait(lambda: False, seconds)
+
     def spawn(self, argv, log):
         return Graph.spawn(self, argv, log)
 
