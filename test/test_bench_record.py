@@ -35,6 +35,12 @@ def test_what_is_all_there_lacks_nothing_however_late_it_was_heard(heard, late_n
     assert found["published"] == len(heard) and found["missing"] == 0
 
 
+@given(st.binary(min_size=8, max_size=40))
+def test_what_dds_fills_up_with_is_no_difference(data):
+    assert identity(T, data) == identity(T, data + bytes(-len(data) % 4))
+    assert identity(T, data) != identity(T, data + b"x" * 4)
+
+
 @given(times, st.data())
 def test_as_many_are_missing_as_were_taken_out(heard, data):
     """Also where several say the same: they are told apart by their number."""
