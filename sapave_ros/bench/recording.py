@@ -115,7 +115,7 @@ class Listener:
 
         def hear(data: bytes) -> None:
             now_ns = time.time_ns()
-            self.heard[topic].append((now_ns, hash(data)))
+            self.heard[topic].append((now_ns, identity(topic, data)))
             for picture in followers:
                 self.heard[picture].append((now_ns, stamp_of(data)))
 
