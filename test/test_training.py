@@ -24,7 +24,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from sapave_ros.bench import train as bench  # noqa: E402
 from sapave_ros.learning import export, language, train  # noqa: E402
 from sapave_ros.learning import model as model_module  # noqa: E402
-from sapave_ros.learning.config import CONFIGS, PATCH, plain  # noqa: E402
+from sapave_ros.learning.config import CONFIGS, PATCH, config_from, plain  # noqa: E402
 from sapave_ros.learning.pairs import store  # noqa: E402
 from sapave_ros.learning.pairs.camera import DEPTH_SIZE, GRID, PICTURE_SIZE  # noqa: E402
 from sapave_ros.learning.pairs.generate import Shard  # noqa: E402
@@ -224,6 +224,9 @@ def test_a_checkpoint_that_does_not_fit_says_why(folder, tmp_path):
     with pytest.raises(ValueError, match=r"config d is 32, here 64"):
         train.run(arguments(folder, tmp_path, set=["d=64"]))
     path = tmp_path / "ground.pt"
+    old = torch.load(path, weights_only=True)
+    del old["config"]["near_weight"]  # of a version that did not know it yet
+    checkpoint.check(path, old, model_module.SaPaVe(config_from(old["config"])).config, tuple(old["vocabulary"]))
     whole = path.read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], b"no checkpoint" * 99, whole[:5000] + b"x" * 500 + whole[5500:]):
         path.write_bytes(damaged)

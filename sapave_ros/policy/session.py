@@ -28,8 +28,8 @@ class Policy(Protocol):
 
 
 NO_NOISE = -1
-"""Chunks that start from no noise are nearer to what is right than most that start from some: of 600 pictures, 75 % of
-the things in view come within 8 degrees of the middle, with seven other noises 57 to 69 %."""
+"""Chunks that start from no noise are nearer to what is right than those that start from some: one and the same model
+looked right in 76.8 % of 405 cases of `sapave bench perception` without, in 73.3 % with that of seed 0."""
 
 
 @dataclass(frozen=True)
