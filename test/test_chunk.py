@@ -112,13 +112,14 @@ def test_switch_is_continuous_and_ends_on_the_new_chunk(blend_s) -> None:
     now = T0 + 0.3
     for t in np.arange(0.0, 0.3, 0.01):
         made.record(T0 + 0.01 + t, np.full(2, 0.1 + 0.2 * t))
-    before, _ = made.reference(now)
+    before = made.reference(now)
     made.accept(chunk(g1.HEAD.names, T0 + 0.2, increments=np.full((20, 2), -0.03)), now)
-    after, _ = made.reference(now)
+    after = made.reference(now)
     if blend_s:
-        np.testing.assert_allclose(after, before, atol=1e-9)
-    path = np.array([made.reference(now + t)[0] for t in np.arange(0.0, blend_s + 0.2, 1e-3)])
+        np.testing.assert_allclose(after, before, atol=1e-9)  # neither position nor speed steps
+    path, speed = np.array([made.reference(now + t) for t in np.arange(0.0, blend_s + 0.2, 1e-3)]).swapaxes(0, 1)
     assert np.abs(np.diff(path, axis=0)).max() < 2e-3 + (0.0 if blend_s else 1.0)
+    np.testing.assert_allclose((speed[1:] + speed[:-1]) / 2, np.diff(path, axis=0) / 1e-3, atol=1e-3)
     anchor = 0.1 + 0.2 * 0.19
     np.testing.assert_allclose(made.reference(T0 + 0.2 + 2.0)[0], anchor - 0.6, atol=1e-3)
 

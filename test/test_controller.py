@@ -246,6 +246,39 @@ def test_chunks_at_policy_rate_make_one_smooth_motion(kind, latency_s) -> None:
     assert np.abs(jerk).max() < 0.1 * rig.controller.gate.limits.jerk.max()
 
 
+@both
+@pytest.mark.parametrize("dt_s", [0.05, 0.1, 0.2])
+@pytest.mark.parametrize("latency_s", [0.01, 0.06, 0.13])
+def test_a_motion_in_coarse_chunks_is_followed_without_stop_and_go(kind, latency_s, dt_s) -> None:
+    """Each chunk tells mean speeds of its steps, so that one after the other begins with another speed."""
+    omega, amplitude = 2.0, 0.15
+    rig = Rig(kind).engage()
+
+    def way(t: np.ndarray) -> np.ndarray:
+        return amplitude * (1.0 - np.cos(omega * np.maximum(t, 0.0)))
+
+    start, begin, pictures = rig.q.copy(), rig.now, []
+    for i in range(round(5.0 / rig.dt)):
+        if i % round(0.13 / rig.dt) == 0:
+            pictures.append(rig.now)
+        if pictures and rig.now - pictures[0] >= latency_s - 1e-6:
+            stamp = pictures.pop(0)
+            ends = stamp - begin + dt_s * np.arange(round(2.0 / dt_s) + 1)
+            increments = np.diff(way(ends))[:, None] * np.where(start < 0.0, 1.0, -1.0)
+            chunk = ActionChunk(stamp, dt_s, rig.group.names, increments)
+            assert rig.controller.offer(chunk, rig.now) is None
+        rig.tick()
+    rig.assert_within_limits()
+    limits = rig.controller.gate.limits
+    free = np.minimum(start - limits.lower, limits.upper - start) > 0.4  # others are stopped by their range
+    speed = np.diff(rig.positions()[:, free], axis=0)[-round(np.pi / rig.dt) :] / rig.dt  # one period
+    jerk = np.diff(speed, n=2, axis=0) / rig.dt**2
+    turns = (np.diff(np.sign(speed), axis=0) != 0).sum(axis=0)
+    assert np.abs(speed).max() < 1.3 * amplitude * omega
+    assert np.sqrt(np.mean(jerk**2)) < 12 * amplitude * omega**3
+    assert turns.max() <= 2
+
+
 def test_tighter_limits_stretch_a_chunk_instead_of_refusing_it() -> None:
     rig = Rig(HEAD, ControllerConfig(limit_scale=0.1)).engage()
     start = rig.q.copy()

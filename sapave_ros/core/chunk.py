@@ -5,7 +5,12 @@
 The target at the end of each step is exact. Between two ends runs a monotone cubic (Fritsch and Carlson
 1980), so that the reference has a speed without steps, and comes to rest at the end of the last step.
 A chunk that arrives late is joined where it is by then; what is past is never replayed. Where a chunk
-replaces another, the gap between the two references fades out over `blend_s`.
+replaces another, the gap between the two references fades out over `blend_s`, and the difference of their
+speeds over one step of the new one: the reference goes on without a step in either.
+
+A speed that steps asks the limiter for more jerk than it may use; it then goes the fastest way, too fast and back, with
+every chunk. Chunks of 0.2 s steps at 7.5 Hz, which follow a sine of 0.5 rad/s, made arms stop and go by it: jerk 63
+rad/s^3 (root mean square) with a step of speed, 7 without.
 
 `blend_s` has to be longer than the time from picture to chunk. Each chunk starts from a command that already
 contains the fading of the one before; where the two times meet, this loop was measured to oscillate at the
@@ -110,7 +115,9 @@ class ChunkExecutor:
         n = len(self.names)
         self._tracks: list[_Track] = []
         self._hold = np.zeros(n)  # where joints without a chunk rest
-        self._gap, self._gap_from_s = np.zeros(n), np.full(n, -np.inf)
+        # By how much the reference was ahead of the newest chunk when that was accepted, (n,) each [rad], [rad/s].
+        self._gap, self._speed_gap, self._gap_from_s = np.zeros(n), np.zeros(n), np.full(n, -np.inf)
+        self._speed_fades_s = np.full(n, blend_s)
         self._last_stamp_s = np.full(n, -np.inf)
         self._stamps_s, self._positions = np.zeros(1024), np.zeros((1024, n))
         self._size, self._next = 0, 0
@@ -171,18 +178,19 @@ class ChunkExecutor:
         knots = start[columns] + np.vstack([np.zeros(len(columns)), np.cumsum(steps, axis=0)])
         track = _Track(chunk.stamp_s, chunk.dt_s, columns, knots, _monotone_slopes(steps / chunk.dt_s))
 
-        before = self.sample(now_s)[0]
+        before, speed_before = self.sample(now_s)
         self._drop(columns)
         self._tracks.append(track)
         self._last_stamp_s[columns] = chunk.stamp_s
-        self._gap[columns] = before[columns] - track.sample(now_s)[0]
-        self._gap_from_s[columns] = now_s
+        position, speed = track.sample(now_s)
+        self._gap[columns], self._speed_gap[columns] = before[columns] - position, speed_before[columns] - speed
+        self._gap_from_s[columns], self._speed_fades_s[columns] = now_s, min(self._blend_s, chunk.dt_s)
         return None
 
     def flush(self, hold: Floats | None = None, not_before_s: float | None = None) -> None:
         """Drop every chunk; joints rest at `hold` (n,). Chunks of pictures older than `not_before_s` are refused."""
         self._tracks.clear()
-        self._gap[:] = 0.0
+        self._gap[:] = self._speed_gap[:] = 0.0
         self._last_stamp_s[:] = -np.inf
         if hold is not None:
             self._hold = np.array(hold, dtype=np.float64)
@@ -210,10 +218,11 @@ class ChunkExecutor:
         for track in self._tracks:
             q[track.columns], v[track.columns] = track.sample(now_s)
         if self._blend_s > 0.0:
-            left = 1.0 - np.clip((now_s - self._gap_from_s) / self._blend_s, 0.0, 1.0)
-            fade = left * left * (3.0 - 2.0 * left)
-            q += self._gap * fade
-            v -= self._gap * 6.0 * left * (1.0 - left) / self._blend_s
+            # Cubic Hermite from the gap and its speed to nothing, each in a time of its own.
+            since_s, fades_s = now_s - self._gap_from_s, self._speed_fades_s
+            u, w = np.clip(since_s / self._blend_s, 0.0, 1.0), np.clip(since_s / fades_s, 0.0, 1.0)
+            q += self._gap * (1.0 - u) ** 2 * (1.0 + 2.0 * u) + self._speed_gap * fades_s * w * (1.0 - w) ** 2
+            v += self._gap * 6.0 * u * (u - 1.0) / self._blend_s + self._speed_gap * (1.0 - w) * (1.0 - 3.0 * w)
         return q, v
 
     def _drop(self, columns: np.ndarray) -> None:
@@ -297,11 +306,15 @@ def _monotone_slopes(rates: Floats) -> Floats:
     """Slopes at the knots [rad/s], (k + 1, m), from the mean rates of the steps, (k, m).
 
     Harmonic mean where neighbours agree in sign, else 0: the cubic between two knots never leaves their
-    interval. The first knot keeps the rate of its step (it lies in the past), the last is at rest.
+    interval. At the first knot the parabola through the first three, where that is monotone too (Moler 2004,
+    Numerical Computing with MATLAB, 3.6); the last is at rest.
     """
     slopes = np.zeros((len(rates) + 1, rates.shape[1]))
     slopes[0] = rates[0]
     a, b = rates[:-1], rates[1:]
+    if len(b):
+        ahead = np.clip(1.5 - 0.5 * b[0] / np.where(a[0] == 0.0, 1.0, a[0]), 0.0, 3.0)
+        slopes[0] = a[0] * ahead
     product, total = a * b, a + b
     slopes[1:-1] = np.where(product > 0, 2 * product / np.where(total == 0, 1.0, total), 0.0)
     return slopes

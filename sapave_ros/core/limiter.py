@@ -170,6 +170,7 @@ class Limiter:
             & (np.abs(a_new) <= limits.acceleration)
             & (np.abs(v_new) <= limits.velocity)
             & (np.abs(v_settled) <= limits.velocity)
+            & (np.abs(q_new - q) <= limits.velocity * dt + POSITION_TOLERANCE_RAD)  # it may be faster within the tick
         )
         state = (q_new, v_new, a_new)
         for inp, where in ((self._to_target, ~smooth & ~paced), (self._to_pace, ~smooth & paced)):
