@@ -128,7 +128,7 @@ def test_only_the_policy_is_held_to_what_it_was_trained_on() -> None:
 @pytest.mark.parametrize(("kind", "pose"), [(HEAD, g1.HEAD_HOME), (ARMS, g1.ARMS_HOME), (ARMS, g1.ARMS_REST)])
 def test_a_pose_is_reached_slowly_and_exactly(kind, pose) -> None:
     rig = Rig(kind).engage()
-    assert rig.controller.go_to(pose, rig.now) == ""
+    assert rig.controller.go_to(pose, rig.now + rig.dt) == ""  # asked as the loop asks: at the time of the coming tick
     rig.run(8.0)
     columns = [rig.group.names.index(name) for name in pose]
     np.testing.assert_allclose(rig.q[columns], list(pose.values()), atol=2e-3)
@@ -144,7 +144,7 @@ def test_a_pose_needs_permission_and_ends_with_it(kind) -> None:
     rig = Rig(kind)
     assert "permit" in rig.controller.go_to(pose, rig.now)
     rig.engage()
-    assert rig.controller.go_to(pose, rig.now) == ""
+    assert rig.controller.go_to(pose, rig.now + rig.dt) == ""
     rig.run(0.5)
     refusal = rig.offer()
     assert refusal is not None

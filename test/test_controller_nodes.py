@@ -252,6 +252,20 @@ def arrives(person, topic: str, names, goal: np.ndarray) -> bool:
     return False
 
 
+def test_head_goes_home_when_it_is_asked_to(person, start, tmp_path) -> None:
+    from sapave_ros.sim.servo_bus import ServoBus
+
+    home = np.array([g1.HEAD_HOME[name] for name in g1.HEAD.names])
+    with ServoBus(tmp_path / "neck", follows=True):
+        start("head", port=tmp_path / "neck").ready()
+        assert not person.call(graph.HEAD_HOME_SERVICE).success  # nothing may move yet
+        person.mode = Mode.MOVE
+        assert until(lambda: person.values("head").get("holding") == "")
+        assert arrives(person, graph.HEAD_INCREMENTS, g1.HEAD.names, home + 0.2)
+        assert until(lambda: person.call(graph.HEAD_HOME_SERVICE).success)
+        assert until(lambda: np.abs(person.newest(g1.HEAD.names) - home).max() < 0.01)
+
+
 def test_servo_that_falls_silent_holds_the_head_until_it_is_back(person, start, tmp_path) -> None:
     from sapave_ros.sim.servo_bus import ServoBus
 

@@ -27,7 +27,10 @@ BEGUN_BYTES = 1_000_000
 FOUND_S = 3.0
 """So long after that it has found everybody [s]."""
 
-_PIECE = 4_000_000
+ASKED = "asked"
+"""File in a recorder's folder: its bag is asked for."""
+
+_PIECE = 1_000_000
 
 SMALL_DISK_MB = 300
 """A quarter of a minute of the simulated camera."""
@@ -104,17 +107,16 @@ class Recording:
         self._break()
         with (self._disk / "filler").open("wb") as filler:
             while free := (disk := os.statvfs(self._disk)).f_bavail * disk.f_frsize:
-                try:
+                with suppress(OSError):  # the recorder was quicker
                     os.posix_fallocate(filler.fileno(), filler.seek(0, os.SEEK_END), min(free, _PIECE))
-                except OSError:  # the recorder was quicker
-                    continue
-                time.sleep(0.005)
+                time.sleep(0.003)
 
     def problems(self, ending: Ending) -> list[str]:
         """Ends it with Ctrl-C, unless it has ended; what is not as it has to be."""
         if self.broke_ns is None:
             self._break()
             self.process.send_signal(signal.SIGINT)
+        self._asked.touch()
         if not self.rig.operator.wait(lambda: self.process.poll() is not None, _END_S):
             return [f"the recorder has not ended within {_END_S:g} s"]
         found = []
@@ -145,6 +147,11 @@ class Recording:
         )
         self.rig.spin(FOUND_S)
         self._look()
+
+    @property
+    def _asked(self) -> Path:
+        """Is there as soon as the bag is asked for."""
+        return self.home / ASKED
 
     @property
     def _log(self) -> Path:
@@ -207,14 +214,15 @@ def on_a_slow_disk(rig: Rig, home: Path) -> Recording:
 def on_a_small_disk(rig: Rig, home: Path) -> Recording:
     """On a disk of its own, in memory, mounted where nobody else sees it, so that it goes with the process.
 
-    What is on it when the recorder ends is copied to where its bag is looked for.
+    What is on it when the recorder ends is copied to where its bag is looked for, once it is: copying takes the
+    processor from others, which is none of the recorder's doing.
     """
     bag, kept = home / "disk/bag", home / "kept"
-    disk = shlex.quote(str(bag.parent))
+    disk, asked = shlex.quote(str(bag.parent)), shlex.quote(str(home / ASKED))
     script = (
         f"mkdir {disk} && mount -t tmpfs -o size={SMALL_DISK_MB}m tmpfs {disk} || exit 1\n"
         f"{shlex.join(_words(_RECORD, bag))}\n"
-        f"code=$?; cp -r {shlex.quote(str(bag))} {shlex.quote(str(kept))}; exit $code"
+        f"code=$?; until [ -e {asked} ]; do sleep 0.2; done; cp -r {shlex.quote(str(bag))} {shlex.quote(str(kept))}; exit $code"
     )
     own = ("unshare", "--mount") if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "--mount")
     return Recording(rig, (*own, "sh", "-c", script), home, kept, bag)

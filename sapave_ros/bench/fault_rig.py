@@ -17,7 +17,7 @@ from sapave_ros import g1, graph
 from sapave_ros.bench.fault_graph import Graph
 from sapave_ros.bench.fault_joystick import Joystick
 from sapave_ros.bench.fault_measure import Said, Wire, of_one_watchdog, speeds
-from sapave_ros.bench.fault_motion import Player
+from sapave_ros.bench.fault_motion import AMPLITUDE_RAD, Player
 from sapave_ros.bench.fault_wire import WireTap
 from sapave_ros.bringup import BringupError
 from sapave_ros.nodes import ros
@@ -35,6 +35,11 @@ PATIENCE_S = 15.0
 
 UNDER_WAY_RAD_S = 0.25
 """Head and arms both are in motion when the fastest joint of each has this speed [rad/s]: half of the highest."""
+
+ROOM_RAD = AMPLITUDE_RAD + 0.05
+"""What a joint of the head needs on both sides of where it begins."""
+
+AT_HOME_RAD = 0.02
 
 INSTRUCTIONS = ("look at the red mug", "find the blue ball", "where is the green bottle?", "look at the yellow box")
 
@@ -201,6 +206,14 @@ class Rig:
             if time.monotonic() > deadline_s:
                 raise RigError(f"not ACTIVE{' with the arms and the neck' * take} within {PATIENCE_S:g} s; {refused}")
             self.spin(0.1)
+
+    def make_room(self) -> None:
+        """In ACTIVE: turns the head home where its motion would end at a stop. Rows leave it wherever they end."""
+        home = np.array([g1.HEAD_HOME[name] for name in g1.HEAD.names])
+        room = np.minimum(self.head_at() - g1.HEAD.lower, g1.HEAD.upper - self.head_at())
+        if room.min() < ROOM_RAD:
+            self.operator.call(graph.HEAD_HOME_SERVICE, PATIENCE_S)
+            self.until(lambda: bool(np.abs(self.head_at() - home).max() < AT_HOME_RAD), "the head at home")
 
     def head_at(self) -> Floats:
         """Where the neck is [rad], (2,)."""

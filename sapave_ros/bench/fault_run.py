@@ -102,6 +102,7 @@ class Runner:
             rig.start(row.by_command)
             self._started = True
         rig.arm()
+        rig.make_room()
         row.start(rig)
 
     def _try(self, row: Row) -> tuple[Seen, Records]:

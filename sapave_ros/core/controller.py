@@ -187,7 +187,6 @@ class JointController:
         u = np.linspace(0.0, 1.0, max(2, round(duration_s / POSE_DT_S)) + 1)
         increments = np.diff(10 * u**3 - 15 * u**4 + 6 * u**5)[:, None] * way
         self.executor.flush(hold=self.limiter.position, not_before_s=now_s)
-        self.executor.record(now_s, self.limiter.position)
         refusal = self.executor.accept(ActionChunk(now_s, POSE_DT_S, tuple(pose), increments), now_s)
         self._posing = refusal is None
         return "" if refusal is None else refusal.text
