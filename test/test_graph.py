@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 from pathlib import Path
 
 import pytest
@@ -96,13 +97,21 @@ def test_readme_tables_are_those_of_the_code():
         assert f"<!-- table: {name} -->" in readme
 
 
-def test_who_moves_joints_or_watches_shares_no_memory():
+@pytest.mark.parametrize("sim", [True, False])
+@pytest.mark.parametrize("caller", ["", "SUBNET", "LOCALHOST"])
+def test_who_moves_joints_or_watches_shares_no_memory(sim, caller, monkeypatch):
     """A process that is stopped or killed can hold up whoever shares memory with it."""
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", caller)
     carriers = {p.name for p in graph.PROCESSES if graph.process_has_pictures(p.name)}
     assert carriers == {"camera", "inference"}
     for p in graph.PROCESSES:
-        profile = Path(environment(Options(sim=True, ros_domain=3), p.name)["FASTRTPS_DEFAULT_PROFILES_FILE"])
-        assert ("<type>SHM</type>" in profile.read_text()) == (p.name in carriers)
+        env = environment(Options(sim=sim, ros_domain=3), p.name)
+        profile = Path(env["FASTRTPS_DEFAULT_PROFILES_FILE"]).read_text()
+        assert ("<type>SHM</type>" in profile) == (p.name in carriers)
+        stays_here = sim or caller == "LOCALHOST"
+        assert ("<interfaceWhiteList>" in profile) == stays_here
+        # That range adds shared memory to any profile.
+        assert (os.environ | env)["ROS_AUTOMATIC_DISCOVERY_RANGE"] == ("SYSTEM_DEFAULT" if stays_here else caller)
 
 
 def test_who_records_shares_no_memory_either():

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -120,6 +121,13 @@ def test_nothing_moves_without_permission(road):
     after = road.truth()
     np.testing.assert_allclose(after.head, before.head, atol=5e-3)  # without torque the neck creeps by its weight
     np.testing.assert_allclose(after.arms, before.arms, atol=2e-3)
+
+
+def test_only_those_who_have_pictures_share_memory(road):
+    """Whoever starts a tool beside the graph must not hold up the joystick's word for a lock in it."""
+    pids = road.bringup.pids.items()
+    shares = {name for name, pid in pids if "/dev/shm/fastrtps" in Path(f"/proc/{pid}/maps").read_text()}
+    assert shares == {"camera", "inference"}
 
 
 def test_top_shows_every_stream_and_process(road, tmp_path):

@@ -222,7 +222,8 @@ def on_a_small_disk(rig: Rig, home: Path) -> Recording:
     script = (
         f"mkdir {disk} && mount -t tmpfs -o size={SMALL_DISK_MB}m tmpfs {disk} || exit 1\n"
         f"{shlex.join(_words(_RECORD, bag))}\n"
-        f"code=$?; until [ -e {asked} ]; do sleep 0.2; done; cp -r {shlex.quote(str(bag))} {shlex.quote(str(kept))}; exit $code"
+        f"code=$?; until [ -e {asked} ]; do sleep 0.2; done\n"
+        f"cp -r {shlex.quote(str(bag))} {shlex.quote(str(kept))}; exit $code"
     )
     own = ("unshare", "--mount") if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "--mount")
     return Recording(rig, (*own, "sh", "-c", script), home, kept, bag)

@@ -96,7 +96,7 @@ def discovery(settings: Settings, facts: EnvironmentFacts) -> Outcome:
             "ROS_AUTOMATIC_DISCOVERY_RANGE=OFF: nodes do not find each other", "unset ROS_AUTOMATIC_DISCOVERY_RANGE"
         )
     if settings.sim:
-        return ok("the graph stays on this machine (LOCALHOST, set by sapave up --sim)")
+        return ok("the graph stays on this machine, by its Fast DDS profile")
     if facts.localhost_only == "1":
         return warning("ROS_LOCALHOST_ONLY=1 is of older ROS and hides the graph", "unset ROS_LOCALHOST_ONLY")
     who = "this machine only" if value == "LOCALHOST" else "every machine of this network in the same domain"

@@ -19,6 +19,8 @@ from sapave_ros.share import share_path
 
 SHARED = (
     "config/fastdds.xml",
+    "config/fastdds_local.xml",
+    "config/fastdds_local_pictures.xml",
     "config/fastdds_pictures.xml",
     "config/fastdds_record.xml",
     "config/sapave.yaml",
