@@ -1,13 +1,11 @@
 """ros2 launch sapave_ros record.launch.py output:=my_bag"""
 
-import os
-
 import yaml
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
 
 from sapave_ros.record import own_command, ros2_bag_command
-from sapave_ros.share import share_path
+from sapave_ros.transport import RECORD, own_transport
 
 
 def generate_launch_description():
@@ -29,9 +27,7 @@ def _record(context):
     given = context.launch_configurations
     make = own_command if yaml.safe_load(given["compress"]) else ros2_bag_command
     command = make(given["output"], float(given["split_mb"]), float(given["split_s"]))
-    name = "FASTRTPS_DEFAULT_PROFILES_FILE"
-    profile = os.environ.get(name) or str(share_path("config/fastdds_record.xml"))
     return [
-        SetEnvironmentVariable(name, profile),
+        *(SetEnvironmentVariable(name, value) for name, value in own_transport(RECORD).items()),
         ExecuteProcess(cmd=command, name="record", output="screen"),
     ]

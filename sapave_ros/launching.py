@@ -27,6 +27,7 @@ from sapave_ros.graph import READY
 from sapave_ros.plan import Options, environment, plan
 from sapave_ros.share import share_path
 from sapave_ros.sim.live import DEFAULT_ROOM
+from sapave_ros.transport import DISCOVERY, LOCALHOST_ONLY, PROFILE
 
 _ARGUMENTS = {
     "mode": ("live", "live, or shadow: everything is computed and published, and nothing is sent to the robot"),
@@ -52,6 +53,13 @@ def launch_graph(sim: bool) -> LaunchDescription:
     return LaunchDescription([*arguments, OpaqueFunction(function=_actions, args=[sim])])
 
 
+def _missing(env: dict[str, str]) -> dict[str, str]:
+    """What of it the user has not set: RMW and profile may be a site's own choice. Who finds the graph goes with the
+    profile."""
+    ours = PROFILE not in os.environ
+    return {n: v for n, v in env.items() if (ours if n in (DISCOVERY, LOCALHOST_ONLY) else n not in os.environ)}
+
+
 def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]:
     given = context.launch_configurations
     options = Options(
@@ -64,9 +72,8 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
     )
     _HELD.extend(claim_run(options.ros_domain, options.dds_domain, options.run_dir))
     options.run_dir.mkdir(parents=True, exist_ok=True)
-    # What the user has set already stays: RMW and discovery may be a site's own choice.
     actions: list[LaunchDescriptionEntity] = [
-        SetEnvironmentVariable(name, value) for name, value in environment(options).items() if name not in os.environ
+        SetEnvironmentVariable(name, value) for name, value in _missing(environment(options)).items()
     ]
     files = [str(share_path("config/sapave.yaml"))] + ([str(options.params_file)] if options.params_file else [])
     nodes: list[LaunchDescriptionEntity] = []
@@ -74,7 +81,6 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
     robot_name = ""
     for start in plan(options):
         if start.ros:
-            own = environment(options, start.name)
             typed = {name: yaml.safe_load(value) for name, value in start.parameters.items()}
             parameters = [*files, *([typed] if typed else [])]
             nodes.append(
@@ -84,7 +90,7 @@ def _actions(context: LaunchContext, sim: bool) -> list[LaunchDescriptionEntity]
                     name=start.name,
                     parameters=parameters,
                     output="screen",
-                    additional_env={n: v for n, v in own.items() if n not in os.environ},
+                    additional_env=_missing(environment(options, start.name)),
                 )
             )
         else:

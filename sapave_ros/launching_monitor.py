@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 from launch.conditions import IfCondition
@@ -13,6 +11,7 @@ from launch_ros.actions import Node
 
 from sapave_ros import graph
 from sapave_ros.share import share_path
+from sapave_ros.transport import RECORD, own_transport
 
 _ARGUMENTS = {
     "rviz": ("true", "false: without rviz, where nobody looks at a screen"),
@@ -22,13 +21,12 @@ _ARGUMENTS = {
 
 def launch_monitor() -> LaunchDescription:
     """The node beside the graph, robot_state_publisher for rviz' robot model, and rviz with its configuration."""
-    variable, profile = "FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds_record.xml"))
     actions: list[LaunchDescriptionEntity] = [
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in _ARGUMENTS.items()
     ]
     # No shared memory with the camera: who looks on must not hold it up.
-    actions += [] if variable in os.environ else [SetEnvironmentVariable(variable, profile)]
+    actions += [SetEnvironmentVariable(name, value) for name, value in own_transport(RECORD).items()]
     actions += [
         Node(package="sapave_ros", executable="monitor_node", name=graph.MONITOR, output="screen"),
         Node(

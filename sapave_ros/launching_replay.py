@@ -30,6 +30,7 @@ from sapave_ros.bag.replayed import ALONE, ROSBAG2_NODE, beyond_rosbag2, rosbag2
 from sapave_ros.launching import when_ready
 from sapave_ros.record import chosen
 from sapave_ros.share import share_path
+from sapave_ros.transport import PROFILE
 
 _ARGUMENTS = {
     "bag": (None, "folder of the bag"),
@@ -59,9 +60,9 @@ def _actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         paused=bool(yaml.safe_load(given["paused"])),
     )
     bag, topics = Path(given["bag"]), given["topics"].split()
-    variable, profile = "FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds_pictures.xml"))
+    pictures = str(share_path("config/fastdds_pictures.xml"))
     surroundings = [
-        *([] if variable in os.environ else [SetEnvironmentVariable(variable, profile)]),
+        *([] if PROFILE in os.environ else [SetEnvironmentVariable(PROFILE, pictures)]),
         SetEnvironmentVariable("PYTHONUNBUFFERED", "1"),
     ]
     ended = Shutdown(reason="the bag has ended")

@@ -15,6 +15,7 @@ from pathlib import Path
 from sapave_ros import graph
 from sapave_ros.parameters import ParameterError
 from sapave_ros.share import share_path
+from sapave_ros.transport import PICTURES, SMALL, transport
 
 MODES = ("live", "shadow")
 
@@ -71,9 +72,6 @@ class Options:
             object.__setattr__(self, "run_dir", default_run_dir(self.ros_domain))
 
 
-DISCOVERY, LOCALHOST_ONLY = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
-
-
 def default_run_dir(ros_domain: int) -> Path:
     """Where a run of that ROS domain keeps its sockets, rings and logs."""
     return Path(tempfile.gettempdir()) / f"sapave-{os.getuid()}-{ros_domain}"
@@ -91,32 +89,17 @@ class Start:
 
 
 def environment(options: Options, name: str = "") -> dict[str, str]:
-    """What the process of that name finds in its environment, in addition to the caller's; without a name, any other.
-
-    Shared memory is for those who hand pictures on, and only they: a process that is stopped or killed, or waits for
-    the processor, can hold up all who share memory with it, and the watchdog and the controllers shall feel nothing of
-    it. A graph that stays on this machine is kept there by the profile: the range LOCALHOST of ROS, and what came
-    before it, gives everybody shared memory, whatever a profile says (rmw_fastrtps 8.4).
-    """
-    before = os.environ.get(LOCALHOST_ONLY) == "1"
-    local = options.sim or before or os.environ.get(DISCOVERY) == "LOCALHOST"
-    pictures = graph.process_has_pictures(name)
-    env = {
+    """What the process of that name finds in its environment besides the caller's; without a name, any other."""
+    kind = PICTURES if graph.process_has_pictures(name) else SMALL
+    return {
         "ROS_DOMAIN_ID": str(options.ros_domain),
         "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
-        "FASTRTPS_DEFAULT_PROFILES_FILE": str(
-            share_path(f"config/fastdds{'_local' * local}{'_pictures' * pictures}.xml")
-        ),
+        **transport(kind, os.environ, stays_here=options.sim),
         "PYTHONUNBUFFERED": "1",
         # One numeric thread a process: the libraries' default of one a core fights the control loops for them.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
-    if local:
-        env[DISCOVERY] = "SYSTEM_DEFAULT"
-    if before:
-        env[LOCALHOST_ONLY] = "0"
-    return env
 
 
 def plan(options: Options) -> tuple[Start, ...]:

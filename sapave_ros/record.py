@@ -15,7 +15,7 @@ from sapave_ros import graph
 from sapave_ros.bag.parameters import WriterParameters
 from sapave_ros.graph import Stream
 from sapave_ros.names import known
-from sapave_ros.share import share_path
+from sapave_ros.transport import RECORD, own_transport
 
 if TYPE_CHECKING:  # it needs the library mcap, which `--help` does without
     from sapave_ros.bag.episodes import Episodes
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace, writer: type[BagWriter] | None = None) -> int:
     parameters = WriterParameters(**{f.name: getattr(args, f.name) for f in fields(WriterParameters)})
     streams = chosen(args.topics)
     # No shared memory with the camera: a recorder that hangs must not hold it up.
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds_record.xml")))
+    os.environ |= own_transport(RECORD)
 
     from sapave_ros.nodes import ros
     from sapave_ros.nodes.record import RecordNode, bag_topics, conversions

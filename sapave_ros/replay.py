@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sapave_ros.share import share_path
+from sapave_ros.transport import PROFILE
 
 if TYPE_CHECKING:
     from sapave_ros.bag.player import Tally
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     parameters = PlayParameters(args.rate, args.start, args.duration, args.loop, args.paused)
     # Pictures go the way on which the camera sends them. Everything else of the environment stays as it is for those
     # who listen: the replay must find whoever can hear them.
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds_pictures.xml")))
+    os.environ.setdefault(PROFILE, str(share_path("config/fastdds_pictures.xml")))
 
     from sapave_ros.nodes import ros
     from sapave_ros.nodes.alone import claim_domain

@@ -11,6 +11,7 @@ import pytest
 
 from sapave_ros import graph, tables
 from sapave_ros.plan import Options, environment, plan
+from sapave_ros.transport import RECORD, transport
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = {p.name for p in graph.PROCESSES}
@@ -114,8 +115,11 @@ def test_who_moves_joints_or_watches_shares_no_memory(sim, caller, monkeypatch):
         assert (os.environ | env)["ROS_AUTOMATIC_DISCOVERY_RANGE"] == ("SYSTEM_DEFAULT" if stays_here else caller)
 
 
-def test_who_records_shares_no_memory_either():
+@pytest.mark.parametrize("caller", ["", "SUBNET", "LOCALHOST"])
+def test_who_records_shares_no_memory_either(caller):
     """A recorder waits for a disk; the camera and the policy shall not wait for the recorder."""
-    profile = (ROOT / "config/fastdds_record.xml").read_text()
+    env = transport(RECORD, {"ROS_AUTOMATIC_DISCOVERY_RANGE": caller})
+    profile = Path(env["FASTRTPS_DEFAULT_PROFILES_FILE"]).read_text()
     assert "<type>SHM</type>" not in profile
     assert "<useBuiltinTransports>false</useBuiltinTransports>" in profile
+    assert env.get("ROS_AUTOMATIC_DISCOVERY_RANGE", caller) != "LOCALHOST"

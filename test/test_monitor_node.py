@@ -259,5 +259,5 @@ def test_the_launch_file_starts_the_monitor_transforms_and_rviz(monkeypatch):
     assert nodes["sapave_ros"].executable == "monitor_node"
     assert "<robot" in nodes["robot_state_publisher"].parameters[0]["robot_description"]
     assert nodes["rviz2"].arguments[1].endswith("monitor.rviz")
-    (profile,) = [a for a in actions if a.kind == "SetEnvironmentVariable"]
-    assert profile.args[1].endswith("fastdds_record.xml")
+    set_to = dict(a.args for a in actions if a.kind == "SetEnvironmentVariable")
+    assert set_to["FASTRTPS_DEFAULT_PROFILES_FILE"].endswith("_record.xml")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from sapave_ros.share import share_path
+from sapave_ros.transport import RECORD, own_transport
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
         if not item.partition(":=")[2]:
             raise ValueError(f"--set {item!r}; expected PARAMETER:=VALUE, such as cloud_points:=20000")
     # No shared memory with the camera: who looks on must not hold it up.
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds_record.xml")))
+    os.environ |= own_transport(RECORD)
     from sapave_ros.nodes import ros
     from sapave_ros.nodes.monitor import MonitorNode
 

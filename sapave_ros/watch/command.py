@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sapave_ros.share import share_path
+from sapave_ros.transport import RECORD, own_transport
 
 if TYPE_CHECKING:  # they need libraries that `--help` does without
     from sapave_ros.bag.reader import Bag
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _live(feed: Feed, viewer: Viewer) -> int:
     # No shared memory with the camera: who looks on must not hold it up.
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds_record.xml")))
+    os.environ |= own_transport(RECORD)
     from sapave_ros.nodes import ros
     from sapave_ros.watch.live import WatchNode
 

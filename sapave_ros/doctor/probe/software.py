@@ -21,6 +21,7 @@ SHARED = (
     "config/fastdds.xml",
     "config/fastdds_local.xml",
     "config/fastdds_local_pictures.xml",
+    "config/fastdds_local_record.xml",
     "config/fastdds_pictures.xml",
     "config/fastdds_record.xml",
     "config/sapave.yaml",
