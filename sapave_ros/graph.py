@@ -18,9 +18,13 @@ from enum import Enum
 
 
 class Qos(Enum):
-    """The three delivery contracts in use; `nodes/ros.py` turns them into rclpy profiles."""
+    """The delivery contracts in use; `nodes/ros.py` turns them into rclpy profiles.
+
+    Of joints every sample counts: a picture has the two around its exposure, also where a node has just been busy.
+    """
 
     SENSOR = "best effort, newest 5"
+    SAMPLES = "best effort, newest 50"
     COMMAND = "reliable, newest 1"
     EVENT = "reliable, newest 10"
     LATCHED = "reliable, newest 1, kept for late joiners"
@@ -158,7 +162,7 @@ STREAMS: tuple[Stream, ...] = (
            "16UC1 in mm on the colour image, same stamp; 0 = no depth"),
     Stream(CAMERA_INFO, "sensor_msgs/CameraInfo", ("camera",), ("inference", "watchdog"), Qos.SENSOR, CAMERA_HZ, 0.5,
            "intrinsics, same stamp; its age is the age of the camera"),
-    Stream(JOINT_STATES, "sensor_msgs/JointState", ("head", "arm"), ("inference", "watchdog", "*"), Qos.SENSOR, 50.0,
+    Stream(JOINT_STATES, "sensor_msgs/JointState", ("head", "arm"), ("inference", "watchdog", "*"), Qos.SAMPLES, 50.0,
            0.3, "measured positions; each controller publishes its own joints"),
     Stream(INSTRUCTION, "std_msgs/String", ("*",), ("inference", "watchdog"), Qos.LATCHED, None, None,
            "what to do now; empty = nothing"),

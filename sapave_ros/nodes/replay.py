@@ -51,7 +51,7 @@ def nothing_said(sources: Sequence[Source]) -> dict[str, bytes]:
 
 def perishable(sources: Sequence[Source]) -> dict[str, float]:
     """What `Player` takes as `perishable`: what is sent best effort is dropped when it is too old for its readers."""
-    found = {s.recorded: s.stream.stale_after_s for s in sources if s.stream.qos is Qos.SENSOR}
+    found = {s.recorded: s.stream.stale_after_s for s in sources if s.stream.qos in (Qos.SENSOR, Qos.SAMPLES)}
     return {topic: late_s for topic, late_s in found.items() if late_s is not None}
 
 

@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 _QOS = {
     Qos.SENSOR: QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT),
+    Qos.SAMPLES: QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT),
     Qos.COMMAND: QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE),
     Qos.EVENT: QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE),
     Qos.LATCHED: QoSProfile(
