@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -21,8 +22,11 @@ def pytest_sessionstart() -> None:
 
 def participants() -> int:
     """ROS participants of this process, told by the event threads of Fast DDS."""
-    names = ((task / "comm") for task in Path("/proc/self/task").iterdir())
-    return sum(name.read_text().startswith("dds.ev.") for name in names)
+    count = 0
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            count += (task / "comm").read_text().startswith("dds.ev.")
+    return count
 
 
 @pytest.fixture(autouse=True, scope="module")
