@@ -138,6 +138,20 @@ def test_a_pose_is_reached_slowly_and_exactly(kind, pose) -> None:
     np.testing.assert_array_equal(rig.positions()[-1][others], rig.positions()[0][others])
 
 
+def test_in_shadow_a_pose_is_what_would_come_next_from_here() -> None:
+    """Somebody else has the joints, and the commands have gone another way than they."""
+    rig = Rig(HEAD, follows=False)
+    rig.controller.shadow = True
+    rig.engage()
+    here = rig.q.copy()
+    assert rig.offer(increment=0.02, steps=10) is None
+    rig.run(1.5)
+    assert np.abs(rig.positions()[-1] - here).max() > 0.1
+    assert rig.controller.go_to(g1.HEAD_HOME, rig.now + rig.dt) == ""
+    rig.run(4.0)
+    np.testing.assert_allclose(rig.positions()[-1], list(g1.HEAD_HOME.values()), atol=2e-3)
+
+
 @both
 def test_a_pose_needs_permission_and_ends_with_it(kind) -> None:
     pose = {kind[0].names[0]: float(kind[0].upper[0])}

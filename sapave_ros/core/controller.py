@@ -180,8 +180,11 @@ class JointController:
         """
         if self.phase is not Phase.ACTIVE or self.holding:
             return self.holding or self.phase.value
+        start = self.executor.commanded_at(now_s)  # where the chunk will begin; in shadow that is the measured pose
+        if start is None:
+            return "no command is known of now"
         columns = [self.group.names.index(name) for name in pose]
-        way = np.array(list(pose.values())) - self.limiter.position[columns]
+        way = np.array(list(pose.values())) - start[columns]
         speed = POSE_SPEED_RAD_S * self.config.limit_scale
         duration_s = max(1.0, float(np.abs(way).max()) * 1.875 / speed)  # 1.875: its highest over its mean speed
         u = np.linspace(0.0, 1.0, max(2, round(duration_s / POSE_DT_S)) + 1)
