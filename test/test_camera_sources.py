@@ -353,7 +353,8 @@ def test_sim_camera_waits_for_the_ring_and_says_so(tmp_path, sim_camera) -> None
     assert sim_camera.wait_frame(1.0) is None
     assert "not a ring" in sim_camera.trouble
     (tmp_path / "ring").unlink()
-    Simulator(tmp_path / "ring").put(1.0)
+    simulator = Simulator(tmp_path / "ring")
+    simulator.put(1.0)
     assert sim_camera.wait_frame(1.0) is not None
 
 
@@ -364,7 +365,8 @@ def test_sim_camera_follows_a_restarted_simulator_and_never_repeats_a_frame(tmp_
     assert sim_camera.wait_frame(0.1) is not None
     first.ring.close()
     assert sim_camera.wait_frame(2.0) is None
-    Simulator(tmp_path / "ring").put(60.0)
+    second = Simulator(tmp_path / "ring")
+    second.put(60.0)
     frame = sim_camera.wait_frame(1.0)
     assert frame is not None
     assert frame.stamp_s == 60.0

@@ -1,7 +1,10 @@
 """The frame ring: what goes in comes out whole, newest first, and anything odd about the file is said."""
 
-import fcntl
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,12 +136,39 @@ def test_two_writers_do_not_share_a_path(path, writer):
         FrameRingWriter(path, WIDTH, HEIGHT, K)
 
 
-def test_what_a_dead_writer_left_is_replaced(path, writer):
-    fcntl.flock(writer._ring._file, fcntl.LOCK_UN)  # as the kernel does for a killed process; the file stays
+def test_what_a_killed_writer_left_is_replaced(path):
+    """What was read stays, who comes anew finds nothing, and the next writer is followed."""
+    code = (
+        "import sys, numpy as np, test_frame_ring as t\n"
+        "w = t.FrameRingWriter(sys.argv[1], t.WIDTH, t.HEIGHT, t.K); w.write(*t.frame(1)); print(flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        reader = FrameRingReader(path)
+        sequence, got = reader.latest_after(0)
+        process.kill()
+    assert (got.rgb == 1).all()
+    assert reader.latest_after(sequence) is None
+    with pytest.raises(FileNotFoundError, match="is the process that writes it running"):
+        FrameRingReader(path)
     second = FrameRingWriter(path, WIDTH, HEIGHT, K)
-    second.write(*frame(1))
-    assert FrameRingReader(path).latest_after(0) is not None
+    second.write(*frame(2))
+    assert reader.latest_after(sequence)[1].stamp_s == 2.0
     second.close()
+
+
+def test_no_disk_is_waited_for(path, writer):
+    """Pages of a file are written back every few seconds, and who writes into one meanwhile waits."""
+    assert path.stat().st_nlink == 0, "the ring is a file in a folder"
+    mapped = [line for line in Path("/proc/self/maps").read_text().splitlines() if path.name in line]
+    assert mapped
+    assert all("memfd:" in line for line in mapped)
 
 
 def test_missing_file_is_named(path):

@@ -45,7 +45,7 @@ class FrameRingWriter:
         return self._ring.write(stamp_s=stamp_s, rgb=rgb, depth_mm=depth_mm)
 
     def close(self) -> None:
-        """Removes the file."""
+        """Removes the link."""
         self._ring.close()
 
 
@@ -70,5 +70,5 @@ class FrameRingReader:
         return number, CameraFrame(float(record["stamp_s"]), record["rgb"], record["depth_mm"], intrinsics)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Lets go of the memory."""
         self._ring.close()

@@ -1,8 +1,10 @@
-"""A ring of records in a memory-mapped file: one writer, any number of readers.
+"""A ring of records in memory that processes share: one writer, any number of readers.
 
-Used between processes on one machine where a socket would cost more than the work. The newest record is
-always whole: each slot carries a counter that is odd while the slot is written, and a reader that saw it
-change throws its copy away. Needs numpy and the standard library only.
+Used between processes on one machine where a socket would cost more than the work. What has the ring's name is a link
+to the writer's memory, not a file of its own: pages of a file are written to the disk every few seconds, and who
+writes into them meanwhile waits for the disk. The newest record is always whole: each slot carries a counter that is
+odd while the slot is written, and a reader that saw it change throws its copy away. Needs numpy and the standard
+library only.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ def _offset(layout: np.dtype[Any], field: str) -> int:
 
 
 class RingWriter:
-    """Creates the file and owns it; the file appears whole and disappears with `close`.
+    """Creates the memory and owns it; the link appears when all is there, and disappears with `close`. A writer that
+    was killed leaves a link to nothing behind, which the next one replaces.
 
     kind: what the records are, in at most 15 letters. payload: layout of one record. meta: what a reader
     needs to know about all of them, JSON of at most 1 kB. Raises FileExistsError where `path` is something
@@ -71,8 +74,7 @@ class RingWriter:
         if len(text) >= _META_BYTES:
             raise ValueError(f"meta: {len(text)} bytes, at most {_META_BYTES - 1}")
         slot = _slot_dtype(payload)
-        new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        self._file = open(new, "w+b")  # noqa: SIM115 - stays open: it carries the lock
+        self._file = open(os.memfd_create(self.path.name), "w+b")  # noqa: SIM115 - stays open: it carries the lock
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._header: Any = None
         self._slots: Any = None
@@ -87,6 +89,9 @@ class RingWriter:
         self._bytes = self._slots.view(np.uint8).data
         self._bytes[:: mmap.PAGESIZE] = bytes(-(-len(self._bytes) // mmap.PAGESIZE))  # pages now, not within a write
         self._latest = self._header.view(np.uint8).data[_offset(_HEADER, "latest") :]
+        new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        new.unlink(missing_ok=True)
+        new.symlink_to(f"/proc/{os.getpid()}/fd/{self._file.fileno()}")
         os.replace(new, self.path)
 
     def write(self, **fields: Any) -> int:
@@ -114,7 +119,7 @@ class RingWriter:
         return n
 
     def close(self) -> None:
-        """Removes the file, unless somebody put another in its place."""
+        """Removes the link, unless somebody put another in its place."""
         if self._file.closed:
             return
         if self.path.exists() and os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno())):
@@ -206,7 +211,7 @@ class RingReader:
         return wanted[same], slots["payload"][same]
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Lets go of the memory."""
         self._header = self._slots = None
 
     def _copy(self, sequence: int) -> Any | None:
@@ -220,7 +225,7 @@ class RingReader:
     def _follow(self) -> None:
         try:
             inode = os.stat(self.path).st_ino
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):  # permission: another's process has its number now
             return  # the writer is gone; what it wrote last stays readable, and gets no newer
         if inode != self._inode:
             self._open()

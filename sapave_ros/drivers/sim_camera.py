@@ -15,7 +15,7 @@ RETRY_S = 0.1
 
 
 class SimCamera:
-    """A `CameraSource` on the ring file at `path`, which may appear later than this object, and be replaced by that of
+    """A `CameraSource` on the ring at `path`, which may appear later than this object, and be replaced by that of
     a restarted simulator. clock, sleep: for tests."""
 
     def __init__(

@@ -131,7 +131,7 @@ class MotorWriter:
         self._ring.write_record(self._bytes)
 
     def close(self) -> None:
-        """Removes the file."""
+        """Removes the link."""
         self._ring.close()
 
 
@@ -166,5 +166,5 @@ class MotorReader:
         )
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Lets go of the memory."""
         self._ring.close()

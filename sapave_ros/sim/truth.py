@@ -62,7 +62,7 @@ class TruthWriter:
         self._ring.write(**vars(truth))
 
     def close(self) -> None:
-        """Removes the file."""
+        """Removes the link."""
         self._ring.close()
 
 
