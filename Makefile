@@ -67,9 +67,9 @@ ablations: $(VENV)/.dev
 	$(BIN)/sapave data --triples 200000
 	$(BIN)/sapave data --split val --triples 2000
 	set -e; for name in $(ABLATIONS); do \
-	  $(TRAIN) --config $$name --stage look --ground models/sapave_nano_backbone.pt --run-dir out/ablations/$$name --look-steps $(or $(STEPS),2000); \
+	  $(TRAIN) --config $$name --stage look --ground models/sapave_nano_backbone.pt --run-dir out/ablations/$$name --look-steps $(or $(STEPS),1200); \
 	  $(BIN)/sapave export --run out/ablations/$$name --output out/ablations/$$name.onnx; done
-	$(BIN)/sapave bench perception --perturb --policies still oracle --page out/ablations --json out/ablations/results.json \
+	$(BIN)/sapave bench perception --perturb nano nano-no-spatial --policies still oracle --page out/ablations --json out/ablations/results.json \
 	  --journal out/ablations/journal.jsonl \
 	  --models $(foreach name,$(ABLATIONS),$(name)=out/ablations/$(name).onnx) $(ARGS)
 

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,3 +80,16 @@ def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 def dds_domain() -> Iterator[int]:
     """A domain id for the Unitree side of this test alone."""
     yield from _claim(86, 101)
+
+
+@pytest.fixture
+def actor(monkeypatch: pytest.MonkeyPatch) -> type[Any]:
+    """`sapave bench perception` plays nothing: its rows are made up, see `perception_actor.Actor`."""
+    from perception_actor import Actor
+
+    from sapave_ros.bench import perception_play
+
+    for name, value in (("played", []), ("lost", frozenset()), ("ends", None)):
+        monkeypatch.setattr(Actor, name, value, raising=False)
+    monkeypatch.setattr(perception_play, "Player", Actor)
+    return Actor

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,15 +11,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from perception_actor import bench, result
 
 from sapave_ros import g1
 from sapave_ros.bench import (
     lookers,
     perception,
     perception_cases,
-    perception_journal,
     perception_pictures,
     perception_play,
     perception_plots,
@@ -29,8 +27,7 @@ from sapave_ros.bench import (
 from sapave_ros.bench.criteria import LookCriterion
 from sapave_ros.bench.judge import between_axes
 from sapave_ros.bench.lockstep import Eyes, HeadLoop, LoopTiming
-from sapave_ros.bench.perception_cases import APART_RAD, CELLS, NOT_YET_RAD, SEED, SPLITS, Case, NoSuchCase, Pair
-from sapave_ros.bench.perception_journal import Journal
+from sapave_ros.bench.perception_cases import APART_RAD, CELLS, NOT_YET_RAD, SEED, SPLITS, Case, NoSuchCase
 from sapave_ros.bench.perception_play import (
     ANGLES_RAD,
     FRACTIONS,
@@ -40,17 +37,14 @@ from sapave_ros.bench.perception_play import (
     Perturbed,
     Player,
     Result,
-    Row,
     Settings,
-    Swapped,
     Task,
     Unplayable,
-    Untold,
     play,
 )
 from sapave_ros.bench.perception_score import bootstrap, difference, judged, over_splits, perturbed, swapped
 from sapave_ros.cli import main
-from sapave_ros.learning.language import KINDS_OF_INSTRUCTION, MAX_WORDS, Goal, resolve, vocabulary
+from sapave_ros.learning.language import KINDS_OF_INSTRUCTION, MAX_WORDS, resolve, vocabulary
 from sapave_ros.learning.pairs import splits
 from sapave_ros.learning.pairs.camera import NOMINAL, PICTURE_SIZE, Device
 from sapave_ros.learning.pairs.labels import Visibility
@@ -242,6 +236,20 @@ def test_the_first_model_is_played_told_in_part_too(player, cases, monkeypatch):
     }
 
 
+@pytest.mark.parametrize(("perturbed_models", "seen"), [((), {"a", "b", "oracle"}), (("b",), {"b", "oracle"})])
+def test_changed_cameras_are_for_the_models_that_are_named(player, cases, monkeypatch, perturbed_models, seen):
+    models = {"a": Path("a"), "b": Path("b")}
+    monkeypatch.setattr(player, "_settings", Settings(models, (), perturbed=perturbed_models))
+    monkeypatch.setattr(player, "_models", {name: lookers.Still() for name in models})
+    monkeypatch.setattr(perception_play, "LEVELS", {"focal length": {1.25: Device(focal=1.25)}})
+    rows = list(player.perturb("val", 0))
+    assert {r.policy for r in rows} == seen
+    assert {(r.change, r.knowledge) for r in rows if r.policy == "b"} == {
+        (change, knowledge) for change in ("nothing", "focal length") for knowledge in ("full", "none")
+    }
+    player.cases.judge("val").mount()
+
+
 @pytest.mark.parametrize("change", LEVELS)
 def test_things_are_where_a_changed_camera_sees_them(player, cases, change):
     judge, tried = player.cases.judge("val"), 0
@@ -326,14 +334,6 @@ def test_no_outcomes_have_no_interval():
         bootstrap([])
 
 
-def result(policy: str, split: str, number: int, success: bool) -> Result:
-    kind, visibility = CELLS[number % len(CELLS)]
-    goals = (Goal(item=0),)
-    case = Case(split, number, "tabletop", 1, (0.0, 0.0), "look there", kind, "mug", goals, visibility.value, 0.5)
-    views = np.array([(t, 0.05 if success else 0.5, 0.8 if success else np.nan) for t in np.arange(0, 7.2, 1 / 30)])
-    return Result(policy, case, success, None, 1.0 if success else None, 3.0, 0, views)
-
-
 def test_differences_are_those_of_the_same_cases():
     a = [result("a", "val", i, i % 3 == 0) for i in range(60)]
     b = [result("b", "val", i, i % 3 != 1) for i in range(60)]
@@ -386,6 +386,8 @@ def test_the_report_and_the_plots_hold_what_was_played(tmp_path):
         (["--quick", "--models", "ablation"], "NAME=PATH"),
         (["--quick", "--models", "still=a.onnx"], "name of another policy"),
         (["--quick", "--policies", "oracle", "--models", "a=/nowhere.onnx"], "/nowhere.onnx is not there"),
+        (["--quick", "--perturb", "small"], "--perturb small; expected of the models: model"),
+        (["--quick", "--perturb", "oracle", "--policies", "oracle"], "--perturb oracle; expected of the models: none"),
     ],
 )
 def test_what_cannot_be_played_is_said_before_anything_is(words, said, capsys):
@@ -439,258 +441,6 @@ def test_many_processes_play_what_one_does():
             np.testing.assert_array_equal(a.views, b.views)
             a, b = replace(a, views=None), replace(b, views=None)
         assert a == b
-
-
-# -- the journal ---------------------------------------------------------------------------------
-
-
-def same(a: Row, b: Row) -> bool:
-    """Whether two rows are, exactly; arrays make dataclasses incomparable."""
-    if isinstance(a, Result) and isinstance(b, Result):
-        if a.views.dtype != b.views.dtype or not np.array_equal(a.views, b.views, equal_nan=True):
-            return False
-        a, b = replace(a, views=None), replace(b, views=None)
-    return type(a) is type(b) and a == b
-
-
-class Actor:
-    """In place of a `Player`: makes rows up from the task alone. played: every task, in order. lost: those that cannot
-    be made. ends: what is raised instead of the task after so many."""
-
-    played: list[Task]
-    lost: frozenset[Task]
-    ends: tuple[int, BaseException] | None
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def close(self) -> None:
-        pass
-
-    def do(self, task: Task) -> list[Row]:
-        if self.ends is not None and len(self.played) == self.ends[0]:
-            raise self.ends[1]
-        self.played.append(task)
-        if task in self.lost:
-            return [Unplayable(task, f"{task.split} {task.number}: no room has it")]
-        wins = (task.number * 7919) % 3 > 0
-        rows = [result(p, task.split, task.number, p == "oracle" or wins) for p in self._settings.policies]
-        if task.what == "swap":
-            return [Swapped(r.policy, Pair(r.case, r.case), (r.success, wins), (wins, True)) for r in rows]
-        if task.what == "empty":
-            return [Untold(r.policy, r.case, r.success, task.number / 7) for r in rows]
-        if task.what == "perturb":
-            levels = [("nothing", 0.0), *((c, x) for c, of in LEVELS.items() for x in of)]
-            return [Perturbed(r.policy, r.case, c, x, k, wins) for r in rows for c, x in levels for k in KNOWLEDGE]
-        return list(rows)
-
-
-@pytest.fixture
-def actor(monkeypatch) -> type[Actor]:
-    for name, value in (("played", []), ("lost", frozenset()), ("ends", None)):
-        monkeypatch.setattr(Actor, name, value, raising=False)
-    monkeypatch.setattr(perception_play, "Player", Actor)
-    return Actor
-
-
-def bench(*words: object, splits: tuple[str, ...] = ("val",), policies: tuple[str, ...] = ("still", "oracle")) -> int:
-    fixed = ["--splits", *splits, "--policies", *policies, "--workers", "1"]
-    return main(["bench", "perception", *fixed, *map(str, words)])
-
-
-@hypothesis(max_examples=30)  # each writes to the disk and waits for it
-@given(
-    st.lists(
-        st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_infinity=False), st.just(np.nan)),
-        min_size=1,
-        max_size=5,
-    ),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.text(),
-)
-def test_rows_are_read_as_they_were_written(tmp_path_factory, views, number, text):
-    one = replace(result("a", "val", 1, True), views=np.array(views), angle_deg=number, first_s=None)
-    case = replace(one.case, text=text, head=(number, -0.0), goals=(Goal(item=1), Goal(direction="left"), Goal()))
-    rows = {
-        Task("score", "val", 1): [replace(one, case=case), replace(one, policy="b", reached_s=None)],
-        Task("swap", "val", 1): [Swapped("a", Pair(case, one.case), (True, False), (np.bool_(True), False))],
-        Task("empty", "val", 1): [Untold("a", case, False, number)],
-        Task("perturb", "val", 1): [Perturbed("a", case, "focal length", 1.25, "none", True)],
-        Task("score", "test2", 203): [Unplayable(Task("score", "test2", 203), text)],
-        Task("score", "test2", 204): [],
-    }
-    path, settings = tmp_path_factory.mktemp("journal") / "deep" / "j.jsonl", Settings({}, ("still",))
-    with Journal(path, settings) as journal:
-        for task, of in rows.items():
-            journal.add(task, of)
-    with Journal(path, settings) as journal:
-        assert list(journal.rows) == list(rows)
-        for task, of in rows.items():
-            assert all(map(same, of, journal.rows[task])) and len(of) == len(journal.rows[task])
-    for line in path.read_text().splitlines():
-        json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a worker was killed"), OSError("disk full")])
-def test_an_interrupted_run_goes_on_and_says_what_one_in_one_go_does(actor, tmp_path, capsys, error):
-    journal, whole, again = (tmp_path / name for name in ("j.jsonl", "whole.json", "again.json"))
-    every = ["--cases", 30, "--swap", "--perturb"]
-    assert bench(*every, "--json", whole, splits=("val", "test2")) == 0
-    said = capsys.readouterr().out
-    todo = list(actor.played)
-
-    actor.played.clear()
-    actor.ends = (70, error)
-    code = bench(*every, "--json", again, "--journal", journal, splits=("val", "test2"))
-    assert code == {KeyboardInterrupt: 130, RuntimeError: 1, OSError: 2}[type(error)]
-    assert f"70 of {len(todo)} cases are kept in {journal}; to go on: sapave bench" in capsys.readouterr().err
-    assert not again.exists()
-
-    actor.ends = None
-    assert bench(*every, "--json", again, "--journal", journal, splits=("val", "test2")) == 0
-    assert actor.played == todo
-    assert again.read_bytes() == whole.read_bytes()
-    first, _, rest = capsys.readouterr().out.partition("\n")
-    assert first.startswith(f"70 of {len(todo)} cases are in {journal}") and rest == said
-
-
-def test_without_a_journal_nothing_is_kept_and_ctrl_c_says_so(actor, capsys):
-    actor.ends = (3, KeyboardInterrupt())
-    assert bench("--quick") == 130
-    assert "nothing is kept; --journal FILE" in capsys.readouterr().err
-
-
-def test_only_what_is_missing_is_played(actor, tmp_path):
-    words = ["--journal", tmp_path / "j.jsonl"]
-    assert bench("--cases", 27, *words) == 0
-    assert len(actor.played) == 27
-    assert bench("--cases", 30, "--swap", *words, splits=("val", "test1")) == 0
-    assert bench("--cases", 30, "--swap", "--perturb", *words, splits=("val", "test1")) == 0
-    assert Counter(actor.played).most_common(1)[0][1] == 1
-    assert set(actor.played) == set(perception.tasks(("val", "test1"), 30, True, True))
-    assert bench("--cases", 27, *words) == 0  # fewer than there are
-    assert len(actor.played) == len(set(actor.played))
-
-
-def test_what_is_done_is_kept_while_an_earlier_case_is_still_searched_for(actor, monkeypatch):
-    todo = [Task("score", "val", i) for i in range(4)]
-
-    def backwards(workers, begin, of):
-        return lambda work, tasks: ((t, actor(of).do(t)) for t in reversed(tasks))
-
-    monkeypatch.setattr(perception_play, "Processes", backwards)
-    kept: list[Task] = []
-    rows = play(Settings({}, ("still",)), todo, 2, False, {}, lambda task, _: kept.append(task))
-    assert kept == todo[::-1]
-    assert [r.case.number for r in rows] == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize(
-    ("change", "field", "then", "now"),
-    [
-        (lambda s: replace(s, baselines=("still", "oracle")), "baselines", '["still"]', '["still", "oracle"]'),
-        (lambda s: replace(s, chunking="rtc"), "chunking", '"plain"', '"rtc"'),
-        (lambda s: replace(s, timing=LoopTiming(inference_delay_s=0.1)), "inference_delay_s", "0.06", "0.1"),
-        (lambda s: replace(s, thresholds=True), "thresholds", "false", "true"),
-        (lambda s: replace(s, models=s.models | {"a": s.models["b"]}), "models.a", '"sha256 7', '"sha256 2'),
-        (lambda s: replace(s, models={"a": s.models["a"]}), "models.b", '"sha256 2', "absent"),
-        (lambda s: replace(s, models=dict(reversed(s.models.items()))), "the order of models", "a, b", "b, a"),
-    ],
-)
-def test_the_journal_of_another_run_is_refused_and_stays_as_it_is(tmp_path, change, field, then, now):
-    for name, text in (("a", "one"), ("b", "five")):
-        (tmp_path / name).write_text(text)
-    settings = Settings({n: tmp_path / n for n in ("a", "b")}, ("still",))
-    journal = tmp_path / "j.jsonl"
-    Journal(journal, settings).close()
-    before = journal.read_bytes()
-    with pytest.raises(ValueError, match="journal of another run") as refused:
-        Journal(journal, change(settings))
-    text = str(refused.value)
-    start = text.index(f": {field} is {then}")
-    assert f" there and {now}" in text[start:]
-    assert text.endswith("remove it, or name another with --journal") and str(journal) in text
-    assert journal.read_bytes() == before
-    (tmp_path / "c").write_text("one")
-    Journal(journal, replace(settings, models=settings.models | {"a": tmp_path / "c"})).close()  # the same, elsewhere
-
-
-@pytest.mark.parametrize("name", ["FORMAT", "__version__"])
-def test_another_version_is_another_run(monkeypatch, tmp_path, name):
-    Journal(tmp_path / "j", Settings({}, ())).close()
-    monkeypatch.setattr(perception_journal, name, "other")
-    with pytest.raises(ValueError, match='is .* there and "other" now'):
-        Journal(tmp_path / "j", Settings({}, ()))
-
-
-def filled(path: Path, tasks: int = 3) -> list[bytes]:
-    """A journal with so many tasks; its lines."""
-    with Journal(path, Settings({}, ("still",))) as journal:
-        for i in range(tasks):
-            journal.add(Task("score", "val", i), [result("still", "val", i, False)])
-    return path.read_bytes().splitlines(keepends=True)
-
-
-def test_a_line_that_was_cut_off_is_dropped_and_written_anew(tmp_path):
-    path, settings = tmp_path / "j.jsonl", Settings({}, ("still",))
-    lines = filled(path)
-    for last in (0, 1, 3):
-        for length in {0, 1, len(lines[last]) // 2, len(lines[last]) - 1}:
-            path.write_bytes(b"".join(lines[:last]) + lines[last][:length])
-            with Journal(path, settings) as journal:
-                assert [t.number for t in journal.rows] == list(range(last - 1))
-                for i in range(max(last - 1, 0), 3):
-                    journal.add(Task("score", "val", i), [result("still", "val", i, False)])
-            assert path.read_bytes() == b"".join(lines)
-
-
-SPOILT = {
-    "no JSON": (lambda line: line[:40] + b"\n", ""),
-    "empty": (lambda _: b"\n", ""),
-    "no text": (lambda _: b"\xff\x00\n", ""),
-    "a list": (lambda _: b"[]\n", "expected an object with a task"),
-    "no rows": (lambda _: b'{"task":{"what":"score","split":"val","number":1}}\n', "expected an object with a task"),
-    "a task twice": (lambda line: line.replace(b'"number":1}', b'"number":0}', 1), "for the second time"),
-    "a number as text": (lambda line: line.replace(b'"refused":0', b'"refused":"0"'), "rows[0].refused is"),
-    "another row": (lambda line: line.replace(b'"Result"', b'"Outcome"'), "expected of Result, Swapped"),
-    "no name of a row": (lambda line: line.replace(b'"Result"', b"[]"), "expected of Result, Swapped"),
-    "a field too few": (lambda line: line.replace(b'"kind":"attribute",', b""), "rows[0].case is"),
-    "a truth as number": (lambda line: line.replace(b'"success":false', b'"success":0'), "expected bool"),
-    "a short head": (lambda line: line.replace(b'"head":[0.0,0.0]', b'"head":[0.0]'), "rows[0].case.head"),
-    "a short view": (lambda line: line.replace(b'"views":[[0.0,', b'"views":[['), "rows[0].views"),
-    "text in a view": (lambda line: line.replace(b'"views":[[0.0,', b'"views":[["0",'), "rows[0].views"),
-    "flat views": (lambda line: line[: line.index(b'"views"')] + b'"views":[1.0]}]}\n', "rows[0].views"),
-}
-
-
-@pytest.mark.parametrize("name", SPOILT)
-def test_any_other_line_that_is_none_is_refused_with_its_number(tmp_path, name):
-    path = tmp_path / "j.jsonl"
-    lines = filled(path)
-    spoil, said = SPOILT[name]
-    assert spoil(lines[2]) != lines[2]
-    path.write_bytes(lines[0] + lines[1] + spoil(lines[2]) + lines[3][:-9])
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"j\.jsonl, line 3: ") as refused:
-        Journal(path, Settings({}, ("still",)))
-    assert said in str(refused.value)
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize("content", ["{\n}\n", "results", '{"a": 1}', "[]\n", "\n"])
-def test_a_file_that_is_no_journal_is_left_alone(actor, tmp_path, capsys, content):
-    path = tmp_path / "results.json"
-    path.write_text(content)
-    assert bench("--quick", "--journal", path) == 2
-    assert f"{path}, line 1: " in capsys.readouterr().err
-    assert path.read_text() == content and not actor.played
-
-
-def test_two_runs_do_not_write_into_one_journal(tmp_path):
-    path, settings = tmp_path / "j.jsonl", Settings({}, ())
-    with Journal(path, settings), pytest.raises(ValueError, match="another run is writing to it"):
-        Journal(path, settings)
-    Journal(path, settings).close()
 
 
 # -- cases that cannot be made -------------------------------------------------------------------

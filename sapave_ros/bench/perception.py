@@ -67,7 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--delay", type=float, default=LoopTiming.inference_delay_s, help="exposure to chunk [s]")
     parser.add_argument("--swap", action="store_true", help="also: two requests from one start, and none at all")
     parser.add_argument(
-        "--perturb", action="store_true", help="also: cameras mounted otherwise, with and without geometry"
+        "--perturb",
+        nargs="*",
+        metavar="NAME",
+        help="also: cameras mounted otherwise, with and without geometry, seen by these models (default: all)",
     )
     parser.add_argument(
         "--parts",
@@ -113,10 +116,13 @@ def run(args: argparse.Namespace) -> int:
     for folder in folders(args):
         folder.mkdir(parents=True, exist_ok=True)  # fails before hours are spent
     parts = tuple(p for p in PARTS if p in args.parts)
-    settings = Settings(models, baselines, args.chunking, timing, bool(folders(args)), parts)
+    perturbed = tuple(dict.fromkeys(args.perturb or ()))
+    if strangers := [name for name in perturbed if name not in models]:
+        raise ValueError(f"--perturb {strangers[0]}; expected of the models: {', '.join(models) or 'none is scored'}")
+    settings = Settings(models, baselines, args.chunking, timing, bool(folders(args)), parts, perturbed)
     if taken := sorted(set(settings.told) & set(models)):
         raise ValueError(f"--models {taken[0]}: the first model told in part is called so; expected another name")
-    todo = tasks(splits, cases, args.swap, args.perturb)
+    todo = tasks(splits, cases, args.swap, args.perturb is not None)
     with Journal(args.journal, settings) if args.journal else nullcontext() as journal:
         try:
             rows = played(settings, todo, args.workers, journal)
@@ -160,7 +166,7 @@ def tell(
     if args.swap:
         report["swap"], report["empty"] = exchanged(rows, splits)
         print_swap(report)
-    if args.perturb:
+    if args.perturb is not None:
         report["perturb"] = changed(rows)
         print_perturb(report["perturb"])
     shown = shown_policies(settings)

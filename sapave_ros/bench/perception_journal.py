@@ -140,6 +140,7 @@ def header(settings: Settings) -> dict[str, Any]:
         **asdict(settings.timing),
         "thresholds": settings.thresholds,
         "parts": list(settings.parts),
+        "perturbed": list(settings.perturbed),
     }
 
 

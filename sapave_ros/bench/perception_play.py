@@ -71,7 +71,7 @@ _CANDIDATES = 12  # cases among which is one that any camera can play
 class Settings:
     """What every process needs. models: name to ONNX file. baselines: of `BASELINES`. thresholds: whether episodes go
     on until they are decided by every threshold of the plots. parts: of `PARTS`; the first of the models is also scored
-    when it is told no more than that.
+    when it is told no more than that. perturbed: models that see through changed cameras as well, none for all.
     """
 
     models: dict[str, Path]
@@ -80,6 +80,7 @@ class Settings:
     timing: LoopTiming = field(default_factory=LoopTiming)
     thresholds: bool = False
     parts: tuple[str, ...] = ()
+    perturbed: tuple[str, ...] = ()
 
     @property
     def told(self) -> dict[str, tuple[str, str]]:
@@ -237,6 +238,7 @@ class Player:
         case = self._for_any_camera(split, number, [device for _, _, device in levels])
         room = self.cases.load(case)
         self._stand(case)
+        models = {name: self._models[name] for name in self._settings.perturbed or self._models}
 
         def take() -> Picture:
             view = judge.view(world.positions(g1.HEAD))
@@ -250,7 +252,7 @@ class Player:
                 parameters = KNOWLEDGE[knowledge]
                 eyes = Eyes(take, judge.camera_in_torso)
                 reference = self._reference("oracle") if knowledge == "full" else {}
-                for policy, looker in (self._models | reference).items():
+                for policy, looker in (models | reference).items():
                     success = self._run(world, looker, case.text, target, LookCriterion(), eyes, parameters).success
                     yield Perturbed(policy, case, change, level, knowledge, success)
 

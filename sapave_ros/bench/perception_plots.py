@@ -41,7 +41,7 @@ def draw(
     lines = [*policies, *(p for p in ("oracle", "sweep") if p in settings.baselines and p not in policies)]
     figures = thresholds(folder / "thresholds.png", results, splits, lines)
     drawn["thresholds.png"] = "success over the angle and over how much must show"
-    for policy in settings.models if changed else ():
+    for policy in (p for p in settings.models if any(r.policy == p for r in changed)):
         cameras(folder / f"cameras_{policy}.png", changed, policy)
         drawn[f"cameras_{policy}.png"] = f"{policy}: success with cameras mounted otherwise, with geometry and without"
     return drawn, figures
