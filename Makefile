@@ -69,7 +69,7 @@ ablations: $(VENV)/.dev
 	set -e; for name in $(ABLATIONS); do \
 	  $(TRAIN) --config $$name --stage look --ground models/sapave_nano_backbone.pt --run-dir out/ablations/$$name --look-steps $(or $(STEPS),1200); \
 	  $(BIN)/sapave export --run out/ablations/$$name --output out/ablations/$$name.onnx; done
-	$(BIN)/sapave bench perception --perturb nano nano-no-spatial --policies still oracle --page out/ablations --json out/ablations/results.json \
+	$(BIN)/sapave bench perception --no-memory --perturb nano nano-no-spatial --policies still oracle --page out/ablations --json out/ablations/results.json \
 	  --journal out/ablations/journal.jsonl \
 	  --models $(foreach name,$(ABLATIONS),$(name)=out/ablations/$(name).onnx) $(ARGS)
 
@@ -87,7 +87,7 @@ bench: $(VENV)/.run
 # Looking where words say, on all three splits, as a page with pictures: out/perception/index.html; hours on two cores.
 # What was interrupted goes on; without out/perception/journal.jsonl it begins anew.
 results: $(VENV)/.run
-	$(BIN)/sapave bench perception --swap --perturb --parts none depth kt --page out/perception --json out/perception/results.json \
+	$(BIN)/sapave bench perception --swap --perturb --parts none depth kt all --page out/perception --json out/perception/results.json \
 	  --journal out/perception/journal.jsonl $(ARGS)
 
 # EGL renders the simulation without a screen; libusb is what pyrealsense2 loads.

@@ -211,8 +211,8 @@ def test_a_changed_camera_is_told_of_as_it_is_or_not_at_all(player, cases, knowl
     )
     seen = looker.seen[0]
     assert seen.rgb.shape == (*PICTURE_SIZE, 3)
-    assert (seen.depth_m is not None) == (knowledge in ("full", "depth"))
-    assert (seen.intrinsics is not None) == (seen.camera_in_torso is not None) == (knowledge in ("full", "kt"))
+    assert (seen.depth_m is not None) == (knowledge in ("full", "all", "depth"))
+    assert (seen.intrinsics is not None) == (seen.camera_in_torso is not None) == (knowledge in ("full", "all", "kt"))
     if seen.camera_in_torso is None:
         return
     nominal = player.cases.kinematics.camera_in_torso(np.array(case.head))
@@ -221,19 +221,28 @@ def test_a_changed_camera_is_told_of_as_it_is_or_not_at_all(player, cases, knowl
 
 
 def test_the_first_model_is_played_told_in_part_too(player, cases, monkeypatch):
-    own, further = Deaf(np.zeros(2)), Deaf(np.zeros(2))
+    own, further, alone = Deaf(np.zeros(2)), Deaf(np.zeros(2)), Deaf(np.zeros(2))
     settings = Settings({"model": Path("a"), "nano": Path("b")}, (), parts=("none", "depth"))
     assert settings.policies == ("model", "nano", "model-none", "model-depth")
     monkeypatch.setattr(player, "_settings", settings)
     monkeypatch.setattr(player, "_models", {"model": own, "nano": further})
+    monkeypatch.setattr(player, "_told", {"model": alone})
     monkeypatch.setattr(World, "render", lambda _: (np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint16)))
     assert [r.policy for r in player.score("val", cases[0].number)] == list(settings.policies)
-    assert {o.depth_m is None for o in further.seen} == {False}
-    assert {(o.depth_m is None, o.intrinsics is None) for o in own.seen} == {
-        (False, False),
-        (True, True),
-        (False, True),
-    }
+    assert {o.depth_m is None for o in own.seen + further.seen} == {False}
+    assert {(o.depth_m is None, o.intrinsics is None) for o in alone.seen} == {(True, True), (False, True)}
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_who_is_told_in_part_has_no_gaze_memory(monkeypatch, memory):
+    for name in ("CaseMaker", "World"):
+        monkeypatch.setattr(perception_play, name, lambda *_, **__: None)
+    monkeypatch.setattr(lookers, "Model", lambda path, parameters: (path, parameters.gaze_memory))
+    settings = Settings({"a": Path("a"), "b": Path("b")}, (), parts=("all", "kt"), memory=memory)
+    made = Player(settings)
+    assert made._models == {"a": (Path("a"), memory), "b": (Path("b"), memory)}
+    assert made._told == {"a": (Path("a"), False)}
+    assert [made._policy(p)[0] for p in settings.policies] == [*made._models.values(), *2 * [(Path("a"), False)]]
 
 
 @pytest.mark.parametrize(("perturbed_models", "seen"), [((), {"a", "b", "oracle"}), (("b",), {"b", "oracle"})])

@@ -244,9 +244,10 @@ def test_the_bag_tells_how_chunks_followed_each_other_and_which_model_it_was(sai
     told = {"chunking": "rtc", "rtc_horizon_steps": 5, "noise_seed": 7, "rate_hz": 4.0}
     attached = [document.parameters("inference", told, 1), document.model("", 1)]
     recording = Recording.read(write(tmp_path / "rtc", said, attached))
-    assert again.parameters(recording, sha) == SessionParameters("rtc", 5, 7)
-    assert again.parameters(recording, sha, "plain") == SessionParameters("plain", 5, 7)
-    assert again.parameters(recording, "of another") == SessionParameters("rtc", 5), "noise is a model's own"
+    assert again.parameters(recording, sha) == SessionParameters("rtc", 5, 7, gaze_memory=False), "of before there was"
+    assert again.parameters(recording, sha, "plain") == SessionParameters("plain", 5, 7, gaze_memory=False)
+    own = SessionParameters("rtc", 5, gaze_memory=False)
+    assert again.parameters(recording, "of another") == own, "noise is a model's own"
     assert again.parameters(Recording.read(write(tmp_path / "bare", said)), sha) == SessionParameters()
     wrong = [document.parameters("inference", told | {"chunking": "none"}, 1)]
     with pytest.raises(ParameterError, match="chunking: 'none'"):

@@ -20,7 +20,6 @@ from fake_ray import FakeRay
 
 from sapave_ros import cli, g1
 from sapave_ros.crew import Alone, RayCluster
-from sapave_ros.learning import labels as flow
 from sapave_ros.learning.pairs import card, labels, make, store
 from sapave_ros.learning.pairs.camera import DEPTH_SIZE, GRID, PATCH, PICTURE_SIZE, Device, View
 from sapave_ros.learning.pairs.generate import ShardMaker, chunks
@@ -28,6 +27,7 @@ from sapave_ros.learning.pairs.labels import DT_S, STEPS, Visibility
 from sapave_ros.learning.pairs.source import Rooms
 from sapave_ros.learning.pairs.splits import ROOMS_PER_SHARD, SEEDS, SHARDS, SPLITS, split_of
 from sapave_ros.learning.pairs.store import ShardError, ShardName
+from sapave_ros.policy import gaze as flow
 from sapave_ros.policy.preprocess import reduce_depth, reduce_rgb
 from sapave_ros.policy.tokenizer import Tokenizer
 from sapave_ros.sim.objects import VARIANTS

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sapave_ros import g1
-from sapave_ros.learning import labels
+from sapave_ros.policy import gaze
 from sapave_ros.policy.manifest import Manifest
 from sapave_ros.policy.onnx_policy import OnnxPolicy
 from sapave_ros.policy.session import PolicySession, SessionParameters
@@ -103,7 +103,7 @@ class Random:
             (head < g1.HEAD.lower + 0.1) & (self._velocity < 0)
         )
         self._velocity = np.where(outwards, -self._velocity, self._velocity)
-        return _chunk(observation, labels.chunk(head, lambda _: self._velocity, STEPS, DT_S))
+        return _chunk(observation, gaze.chunk(head, lambda _: self._velocity, STEPS, DT_S))
 
 
 class Sweep:
@@ -123,7 +123,7 @@ class Sweep:
         away = self._corners[0] - head
         distance = float(np.linalg.norm(away))
         velocity = away / max(distance, 1e-6) * min(SWEEP_SPEED_RAD_S, distance / DT_S)
-        return _chunk(observation, labels.chunk(head, lambda _: velocity, STEPS, DT_S))
+        return _chunk(observation, gaze.chunk(head, lambda _: velocity, STEPS, DT_S))
 
 
 class Oracle:
@@ -135,4 +135,4 @@ class Oracle:
         self._goal = target.goal(world)
 
     def look(self, observation: Observation) -> ActionChunk | None:
-        return _chunk(observation, labels.look_chunk(_head(observation), self._goal, STEPS, DT_S))
+        return _chunk(observation, gaze.look_chunk(_head(observation), self._goal, STEPS, DT_S))

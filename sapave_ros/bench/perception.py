@@ -77,8 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=PARTS,
         default=[],
-        help="also: the first model told of depth, intrinsics and pose (kt) only this",
+        help="also: the first model told of depth, intrinsics and pose (kt) only this, without gaze memory",
     )
+    parser.add_argument("--no-memory", action="store_true", help="models without gaze memory: each picture by itself")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="also draw; episodes then go on for the thresholds")
     parser.add_argument(
         "--page", type=Path, metavar="DIR", help="also write all of it as a page, with plots and pictures"
@@ -119,7 +120,9 @@ def run(args: argparse.Namespace) -> int:
     perturbed = tuple(dict.fromkeys(args.perturb or ()))
     if strangers := [name for name in perturbed if name not in models]:
         raise ValueError(f"--perturb {strangers[0]}; expected of the models: {', '.join(models) or 'none is scored'}")
-    settings = Settings(models, baselines, args.chunking, timing, bool(folders(args)), parts, perturbed)
+    settings = Settings(
+        models, baselines, args.chunking, timing, bool(folders(args)), parts, perturbed, not args.no_memory
+    )
     if taken := sorted(set(settings.told) & set(models)):
         raise ValueError(f"--models {taken[0]}: the first model told in part is called so; expected another name")
     todo = tasks(splits, cases, args.swap, args.perturb is not None)

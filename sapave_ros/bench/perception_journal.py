@@ -141,6 +141,7 @@ def header(settings: Settings) -> dict[str, Any]:
         "thresholds": settings.thresholds,
         "parts": list(settings.parts),
         "perturbed": list(settings.perturbed),
+        "memory": settings.memory,
     }
 
 

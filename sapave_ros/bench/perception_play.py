@@ -59,10 +59,12 @@ KNOWLEDGE = {
     "none": ObservationParameters(use_depth=False, use_intrinsics=False, use_extrinsics=False),
     "depth": ObservationParameters(use_intrinsics=False, use_extrinsics=False),
     "kt": ObservationParameters(use_depth=False),
+    "all": ObservationParameters(),
 }
 """What the model is told of depth, intrinsics and the camera's pose, all of them as they truly are."""
 
 PARTS = tuple(name for name in KNOWLEDGE if name != "full")
+"""Without gaze memory, which needs intrinsics and pose itself: what the model makes of each part alone."""
 
 _CANDIDATES = 12  # cases among which is one that any camera can play
 
@@ -71,7 +73,8 @@ _CANDIDATES = 12  # cases among which is one that any camera can play
 class Settings:
     """What every process needs. models: name to ONNX file. baselines: of `BASELINES`. thresholds: whether episodes go
     on until they are decided by every threshold of the plots. parts: of `PARTS`; the first of the models is also scored
-    when it is told no more than that. perturbed: models that see through changed cameras as well, none for all.
+    when it is told no more than that. perturbed: models that see through changed cameras as well, none for all. memory:
+    whether models have a gaze memory.
     """
 
     models: dict[str, Path]
@@ -81,6 +84,7 @@ class Settings:
     thresholds: bool = False
     parts: tuple[str, ...] = ()
     perturbed: tuple[str, ...] = ()
+    memory: bool = True
 
     @property
     def told(self) -> dict[str, tuple[str, str]]:
@@ -177,8 +181,10 @@ class Player:
         self._settings = settings
         self.cases = CaseMaker()
         self._body = World(kinds=(), blocks=1)
-        parameters = SessionParameters(chunking=settings.chunking)
+        parameters = SessionParameters(chunking=settings.chunking, gaze_memory=settings.memory)
+        alone = replace(parameters, gaze_memory=False)
         self._models: dict[str, Looker] = {n: lookers.Model(p, parameters) for n, p in settings.models.items()}
+        self._told = {model: lookers.Model(settings.models[model], alone) for model, _ in settings.told.values()}
         self._baselines: dict[str, Looker] = {n: BASELINES[n]() for n in settings.baselines}
 
     def close(self) -> None:
@@ -266,8 +272,10 @@ class Player:
     # -- inside ----------------------------------------------------------------------------------
 
     def _policy(self, name: str) -> tuple[Looker, ObservationParameters]:
-        model, part = self._settings.told.get(name, (name, "full"))
-        return (self._models | self._baselines)[model], KNOWLEDGE[part]
+        if name in self._settings.told:
+            model, part = self._settings.told[name]
+            return self._told[model], KNOWLEDGE[part]
+        return (self._models | self._baselines)[name], KNOWLEDGE["full"]
 
     def _for_any_camera(self, split: str, number: int, devices: Sequence[Device]) -> Case:
         for candidate in range(number * _CANDIDATES, (number + 1) * _CANDIDATES):

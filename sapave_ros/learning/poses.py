@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sapave_ros.learning import labels
+from sapave_ros.policy import gaze
 from sapave_ros.sim.scene import Scene
 from sapave_ros.types import Floats
 
@@ -23,8 +23,8 @@ def head_pose(random: np.random.Generator, teacher: Centring, scene: Scene) -> F
     low, high = np.array([-0.86, -0.33]), np.array([0.86, 1.25])
     if what == "search" or not scene.items:
         angle = random.uniform(0, 2 * np.pi)
-        circuit = np.array([np.cos(angle), np.sin(angle)]) * labels.SEARCH_RADII_RAD
-        return labels.SEARCH_CENTRE_RAD + circuit * random.normal(1.0, 0.08)
+        circuit = np.array([np.cos(angle), np.sin(angle)]) * gaze.SEARCH_RADII_RAD
+        return gaze.SEARCH_CENTRE_RAD + circuit * random.normal(1.0, 0.08)
     if what == "anywhere":
         return random.uniform(low, high)
     goal = teacher.goal(scene.names[random.integers(len(scene.names))])

@@ -65,6 +65,8 @@ def parameters(recording: Recording, sha256: str, chunking: str | None = None) -
     own = document.model_sha256(recording.bag.attachments) == sha256
     names = {f.name for f in fields(SessionParameters) if own or f.name != "noise_seed"}
     known = {name: value for name, value in told.items() if name in names}
+    if told:
+        known.setdefault("gaze_memory", False)  # recorded before there was one
     found = SessionParameters(**known | ({"chunking": chunking} if chunking else {}))
     check(found)
     return found

@@ -1,4 +1,4 @@
-"""A policy over time: which noise, how the next chunk continues the last one, and what of it may go out.
+"""A policy over time: which noise, how the next chunk continues the last one, what was seen, and what may go out.
 
 The inference node and the lockstep benchmark both run this, so that what is scored is what is deployed.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sapave_ros.parameters import parameter
+from sapave_ros.policy.gaze_memory import GazeMemory
 from sapave_ros.policy.manifest import Manifest
 from sapave_ros.policy.onnx_policy import PolicyOutput, PreviousChunk, prefix_weights, resample
 from sapave_ros.policy.output import bounded, finite
@@ -48,6 +49,9 @@ class SessionParameters:
         high=2**31 - 1,
         doc="of the noise that every chunk starts from, the same for all; -1: none, the middle of all noise",
     )
+    gaze_memory: bool = parameter(
+        True, doc="turn the head to where over time most was seen of what was asked for; needs intrinsics and pose"
+    )
 
 
 class PolicySession:
@@ -61,12 +65,15 @@ class PolicySession:
         self._policy = policy
         self._parameters = parameters
         self._previous: dict[str, ActionChunk] = {}
+        self._memory = GazeMemory() if parameters.gaze_memory else None
         # The first inferences of a process are slow and say nothing about the next ones.
         self._delays_s: deque[float] = deque(maxlen=10)
 
     def reset(self) -> None:
-        """Forget the running chunk: a new instruction continues nothing."""
+        """Forget the running chunk and what was seen: a new instruction continues nothing."""
         self._previous.clear()
+        if self._memory is not None:
+            self._memory.reset()
 
     def delivered(self, delay_s: float) -> None:
         """Tell how long after its exposure the last chunk was sent [s]."""
@@ -78,7 +85,11 @@ class PolicySession:
         seed = self._parameters.noise_seed
         output = self._policy.infer(observation, None if seed == NO_NOISE else seed, continuation)
         finite("grounding", output.grounding)
-        output = replace(output, head=self._checked("head", output.head), other=self._checked("other", output.other))
+        head, other = self._checked("head", output.head), self._checked("other", output.other)
+        if self._memory is not None and head is not None:
+            head = self._memory.chunk(observation, output.grounding, head)
+            head = bounded("head", head, self._policy.manifest.bound_rad("head"))
+        output = replace(output, head=head, other=other)
         self._previous = {
             head: chunk for head, chunk in (("head", output.head), ("other", output.other)) if chunk is not None
         }

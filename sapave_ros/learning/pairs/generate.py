@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sapave_ros import g1
-from sapave_ros.learning import labels as flow
 from sapave_ros.learning.language import Request
 from sapave_ros.learning.pairs.camera import DEPTH_SIZE, Device
 from sapave_ros.learning.pairs.labels import (
@@ -28,6 +27,7 @@ from sapave_ros.learning.pairs.noise import Exposure, Noise
 from sapave_ros.learning.pairs.source import Source
 from sapave_ros.learning.pairs.splits import Split, split_named
 from sapave_ros.learning.poses import head_pose
+from sapave_ros.policy import gaze as flow
 from sapave_ros.policy.preprocess import reduce_depth
 from sapave_ros.sim.rooms import Room
 from sapave_ros.sim.scene import ROOM_BLOCKS
