@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from sapave_ros import g1
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.policy import gaze
 from sapave_ros.policy.gaze_memory import LOST_S, STAY_S, SURE, GazeMemory, share_of_patches
+from sapave_ros.policy.onnx_policy import PolicyOutput, Timings
+from sapave_ros.policy.session import PolicySession, SessionParameters
 from sapave_ros.types import ActionChunk, Floats, Observation
 
 PERIOD_S = 2 / 15
@@ -241,3 +244,27 @@ def test_evidence_in_neighbouring_patches_is_of_one_thing():
     own = chunk(searching(np.array([0.0, 0.3])), 0.0)
     assert share.max() < SURE
     assert GazeMemory().chunk(seen, odds / (1.0 + odds), own) is not own
+
+
+class Policy:
+    """Sees a thing surely and would go elsewhere; trained with increments of at most 0.05 rad."""
+
+    manifest = SimpleNamespace(bound_rad=lambda _: np.full(2, 0.05))
+
+    def infer(self, observation: Observation, noise: object = None, previous: object = None) -> PolicyOutput:
+        own = chunk(np.full((16, 2), -0.01 - 1e-4 * observation.stamp_s), observation.stamp_s)
+        said = grounding(observation, {towards(0.3, 0.4): 0.95}).astype(np.float32)
+        return PolicyOutput(own, None, said, (), Timings(0.0, 0.0))
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_session_remembers_if_it_may_within_what_training_showed(on):
+    session = PolicySession(Policy(), SessionParameters(gaze_memory=on))
+    for i in range(5):
+        seen = observation(np.array([0.0, 0.3]), i * PERIOD_S)
+        said = session.infer(seen).head.increments
+        assert (said[0, 0] > 0) == on
+        assert np.abs(said).max() <= 0.05
+    assert session.remembered == (5 if on else 0) and session.clipped == 0
+    session.reset()
+    assert (session.infer(replace(seen, instruction="")).head.increments < 0).all()

@@ -233,7 +233,7 @@ class InferenceNode(Node):
     def _publish_diagnostics(self) -> None:
         timing = self._timing
         values: dict[str, object] = {"instruction": self._instruction, "chunks": self._published}
-        values["clipped"] = self._session.clipped
+        values["clipped"], values["remembered"] = self._session.clipped, self._session.remembered
         values["invalid"], values["expired"] = self._health.invalid, self._health.expired
         values["provider"] = self._policy.providers[0]
         for name, series in (

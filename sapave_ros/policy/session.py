@@ -57,11 +57,12 @@ class SessionParameters:
 class PolicySession:
     """Runs a policy picture after picture under one instruction.
 
-    clipped: chunks so far that overshot what was seen in training, and were clipped to it.
+    clipped: chunks so far that overshot what was seen in training, and were clipped to it. remembered: head chunks so
+    far that were the gaze memory's and not the policy's own.
     """
 
     def __init__(self, policy: Policy, parameters: SessionParameters) -> None:
-        self.clipped = 0
+        self.clipped = self.remembered = 0
         self._policy = policy
         self._parameters = parameters
         self._previous: dict[str, ActionChunk] = {}
@@ -87,7 +88,8 @@ class PolicySession:
         finite("grounding", output.grounding)
         head, other = self._checked("head", output.head), self._checked("other", output.other)
         if self._memory is not None and head is not None:
-            head = self._memory.chunk(observation, output.grounding, head)
+            own, head = head, self._memory.chunk(observation, output.grounding, head)
+            self.remembered += head is not own
             head = bounded("head", head, self._policy.manifest.bound_rad("head"))
         output = replace(output, head=head, other=other)
         self._previous = {
