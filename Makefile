@@ -69,7 +69,7 @@ ablations: $(VENV)/.dev
 	set -e; for name in $(ABLATIONS); do \
 	  $(TRAIN) --config $$name --stage look --ground models/sapave_nano_backbone.pt --run-dir out/ablations/$$name --look-steps $(or $(STEPS),1200); \
 	  $(BIN)/sapave export --run out/ablations/$$name --output out/ablations/$$name.onnx; done
-	$(BIN)/sapave bench perception --no-memory --perturb nano nano-no-spatial --policies still oracle --page out/ablations --json out/ablations/results.json \
+	$(BIN)/sapave bench perception --no-memory --perturb nano nano-no-spatial --policies oracle --page out/ablations --json out/ablations/results.json \
 	  --journal out/ablations/journal.jsonl \
 	  --models $(foreach name,$(ABLATIONS),$(name)=out/ablations/$(name).onnx) $(ARGS)
 
