@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from threading import Event
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from rclpy.serialization import serialize_message
 
 from sapave_ros import graph
 from sapave_ros.bag.reader import Bag
-from sapave_ros.bench import recording
+from sapave_ros.bench import latency, recording
 from sapave_ros.bench.recording import EDGE_NS, Listener, Recorder, compared, identity
 from sapave_ros.cli import main
 from sapave_ros.nodes import ros
@@ -128,3 +130,33 @@ def test_a_recorder_that_does_not_start_is_told_with_its_words(ros_domain, tmp_p
     (tmp_path / "bag").mkdir()
     with session() as operator, pytest.raises(OperatorError, match="did not start: .*bag: is there already"):
         Recorder(tmp_path / "bag", operator)
+
+
+class HeldUp:
+    """An operator whose robot is held up once, and refuses to be armed so often."""
+
+    def __init__(self, refuses: int) -> None:
+        self.state, self.reason, self.refuses, self.asked = "HOLD", "STREAM_SLOW", refuses, 0
+
+    def say(self, _: str) -> None: ...
+
+    def wait(self, *_: object) -> None: ...
+
+    def arm(self) -> None:
+        self.asked += 1
+        if self.asked <= self.refuses:
+            raise OperatorError("refused in HOLD: STREAM_SLOW")
+        self.state = "ACTIVE"
+
+
+@pytest.mark.parametrize("refuses", [0, 3])
+def test_a_measurement_goes_on_once_what_held_it_up_is_over(refuses):
+    operator, bringup = HeldUp(refuses), SimpleNamespace(check=lambda: None)
+    holds = latency.look_around(operator, bringup, Event(), 2 * latency.CHANGE_EVERY_S)
+    assert holds == ["HOLD: STREAM_SLOW"] and operator.asked == refuses + 1
+
+
+def test_a_measurement_ends_where_it_stays_held_up(monkeypatch):
+    monkeypatch.setattr(latency, "ARM_WITHIN_S", 0.0)
+    with pytest.raises(OperatorError, match="STREAM_SLOW"):
+        latency.look_around(HeldUp(9), SimpleNamespace(check=lambda: None), Event(), 1.0)
