@@ -1,5 +1,6 @@
 """The frame ring: what goes in comes out whole, newest first, and anything odd about the file is said."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -161,6 +162,33 @@ def test_what_a_killed_writer_left_is_replaced(path):
     second.write(*frame(2))
     assert reader.latest_after(sequence)[1].stamp_s == 2.0
     second.close()
+
+
+@pytest.mark.parametrize("what", ["file", "pipe", "nobody", "another ring"])
+def test_a_number_of_a_process_that_comes_again_is_no_writer(path, what):
+    """In a container every run may have the numbers of the one before, and something else open there."""
+    with contextlib.ExitStack() as closing:
+        if what == "pipe":
+            ends = os.pipe()
+            for end in ends:
+                closing.callback(os.close, end)
+            number = ends[0]
+        elif what == "another ring":
+            other = closing.enter_context(contextlib.closing(FrameRingWriter(path.with_name("other"), 8, 8, K)))
+            number = other._ring._file.fileno()
+        else:
+            number = closing.enter_context(path.with_name("file").open("w")).fileno() if what == "file" else 987654
+        path.symlink_to(f"/proc/{os.getpid()}/fd/{number}")
+        with pytest.raises(FileNotFoundError, match="no such ring"):
+            FrameRingReader(path)
+        writer = closing.enter_context(contextlib.closing(FrameRingWriter(path, WIDTH, HEIGHT, K)))
+        writer.write(*frame(3))
+        reader = FrameRingReader(path)
+        sequence, got = reader.latest_after(0)
+        assert got.stamp_s == 3.0
+        path.unlink()
+        path.symlink_to(f"/proc/{os.getpid()}/fd/{number}")
+        assert reader.latest_after(sequence) is None
 
 
 def test_no_disk_is_waited_for(path, writer):

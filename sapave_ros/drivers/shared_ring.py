@@ -122,7 +122,11 @@ class RingWriter:
         """Removes the link, unless somebody put another in its place."""
         if self._file.closed:
             return
-        if self.path.exists() and os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno())):
+        if (
+            not _left_behind(self.path)
+            and self.path.exists()
+            and os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno()))
+        ):
             self.path.unlink()
         self._header = self._slots = None
         self._bytes = self._latest = memoryview(b"")
@@ -130,8 +134,21 @@ class RingWriter:
         self._file.close()
 
 
+def _left_behind(path: Path) -> bool:
+    """Whether it is the link of a writer that is no more: to nothing, or, as numbers of processes come again (in a
+    container with every run), to what another has open there. Told without opening it: that may be a pipe."""
+    try:
+        memory = os.readlink(path)
+    except OSError:
+        return False  # not there, or a file
+    try:
+        return memory.startswith("/proc/") and not os.readlink(memory).startswith(f"/memfd:{path.name} ")
+    except OSError:
+        return True
+
+
 def _refuse_to_replace(path: Path) -> None:
-    if not path.exists():
+    if _left_behind(path) or not path.exists():
         return
     with open(path, "rb") as f:
         if f.read(len(MAGIC)) != MAGIC:
@@ -223,16 +240,20 @@ class RingReader:
         return record if int(slot["lock"]) == before else None
 
     def _follow(self) -> None:
+        if _left_behind(self.path):
+            return  # the writer is gone; what it wrote last stays readable, and gets no newer
         try:
             inode = os.stat(self.path).st_ino
-        except (FileNotFoundError, PermissionError):  # permission: another's process has its number now
-            return  # the writer is gone; what it wrote last stays readable, and gets no newer
+        except FileNotFoundError:
+            return  # likewise
         if inode != self._inode:
             self._open()
             self._restarted = True
 
     def _open(self) -> None:
         try:
+            if _left_behind(self.path):
+                raise FileNotFoundError
             with open(self.path, "rb") as f:
                 inode = os.fstat(f.fileno()).st_ino
                 size = os.fstat(f.fileno()).st_size
