@@ -209,6 +209,13 @@ def test_a_new_instruction_and_a_clock_that_is_set_back_begin_anew():
         assert not head.look()
 
 
+def test_time_without_pictures_is_no_search():
+    head = Head({towards(0.1, 0.35): 0.35})
+    assert not any(head.look() for _ in range(3))
+    head.time_s += LOST_S + 1.0
+    assert not any(head.look() for _ in range(3))
+
+
 def test_a_policy_that_is_stuck_is_seen_to_be():
     """The watchdog tells it by chunks that are alike bit for bit."""
     head = Head({towards(0.1, 0.4): 0.95}, own=lambda _: np.full((16, 2), 0.01))

@@ -44,6 +44,9 @@ WINDOW_RAD = math.radians(8.0)
 NEARER_PER_RAD = 0.29
 """Of two things as evident, the nearer; a radian farther costs so much evidence."""
 
+GAP_S = 1.0
+"""After so long without a picture the policy has neither searched nor stayed [s]."""
+
 SEARCHING_RAD_S = 0.5
 """A policy that turns the head at this mean speed is on its way somewhere."""
 
@@ -92,13 +95,15 @@ class GazeMemory:
         if period_s < 0.0:  # the clock has been set back
             self.reset()
             period_s = 0.0
+        if period_s > GAP_S:
+            self._at_goal, self._searched_s, self._stayed_s = False, 0.0, 0.0
         self._stamp_s = observation.stamp_s
         self._see(observation, share_of_patches(grounding), period_s)
         head = observation.joint_positions[: len(g1.HEAD)]
         around = cv2.filter2D(self._evidence, -1, _WINDOW, borderType=cv2.BORDER_CONSTANT)
         liking = around - NEARER_PER_RAD * np.linalg.norm(_HEADS - head, axis=-1)
         best = np.unravel_index(int(liking.argmax()), liking.shape)
-        self._decide(float(around[best]), own, period_s)
+        self._decide(float(around[best]), own, period_s if period_s <= GAP_S else 0.0)
         before, self._own = self._own, own.increments
         stuck = before is not None and np.array_equal(before, own.increments) and own.increments.any()
         if stuck or not self._at_goal:
