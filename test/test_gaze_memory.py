@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sapave_ros import g1
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.policy import gaze
-from sapave_ros.policy.gaze_memory import LOST_S, STAY_S, SURE, GazeMemory, share_of_patches
+from sapave_ros.policy.gaze_memory import FADE_S, LOST_S, STAY_S, SURE, GazeMemory, share_of_patches
 from sapave_ros.policy.onnx_policy import PolicyOutput, Timings
 from sapave_ros.policy.session import PolicySession, SessionParameters
 from sapave_ros.types import ActionChunk, Floats, Observation
@@ -207,6 +207,19 @@ def test_a_new_instruction_and_a_clock_that_is_set_back_begin_anew():
             head.time_s -= 5.0
         head.things = {towards(0.1, 0.4): 1e-3}
         assert not head.look()
+
+
+@pytest.mark.parametrize("away_s", [0.5, 40.0])
+def test_what_was_empty_long_ago_counts_no_more_against_what_is_there_now(away_s):
+    thing = towards(-0.7, 0.3)
+    head = Head({thing: 0.9}, own=lambda _: REST, at=np.array([-0.7, 0.3]))
+    for _ in range(8):
+        head.look({})
+    head.at = np.array([0.7, 0.3])
+    for _ in range(round(away_s / PERIOD_S)):
+        head.look({})
+    head.at = np.array([-0.7, 0.3])
+    assert head.look() == (away_s > FADE_S)
 
 
 def test_time_without_pictures_is_no_search():

@@ -46,6 +46,7 @@ class SlowPolicy:
         self.answer = threading.Semaphore(0)
         self.fails = False
         self.increments = np.zeros((4, 2))
+        self.grounding = np.zeros((3, 5), np.float32)
 
     def infer(self, observation: Observation, noise: int | None = None, previous: object = None) -> PolicyOutput:
         self.asked.append(observation)
@@ -53,14 +54,16 @@ class SlowPolicy:
         assert self.answer.acquire(timeout=PATIENCE_S)
         if self.fails:
             raise RuntimeError("the model broke")
-        head = ActionChunk(observation.stamp_s, LASTS_S / 4, g1.HEAD.names, self.increments)
-        return PolicyOutput(head, None, np.zeros((3, 5), np.float32), (), Timings(0.0, 0.0))
+        head = ActionChunk(observation.stamp_s, LASTS_S / len(self.increments), g1.HEAD.names, self.increments)
+        return PolicyOutput(head, None, self.grounding, (), Timings(0.0, 0.0))
 
 
 @pytest.fixture
-def node(ros_domain, monkeypatch) -> Iterator[inference.InferenceNode]:
+def node(request, ros_domain, monkeypatch) -> Iterator[inference.InferenceNode]:
+    """Indirect parameters: what follows `--ros-args`."""
     monkeypatch.setattr(inference, "OnnxPolicy", SlowPolicy)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    given = getattr(request, "param", [])
+    rclpy.init(args=["--ros-args", *given] if given else None, signal_handler_options=SignalHandlerOptions.NO)
     node = inference.InferenceNode()
     node.sent = []
     monkeypatch.setattr(node._head, "publish", node.sent.append)
@@ -237,6 +240,21 @@ def test_what_overshoots_the_training_a_little_is_clipped_and_counted(node):
     assert np.abs(points).max() <= 0.1
     assert np.allclose(points, [[0.1, -0.1], [0.1, 0.0], [0.0, -0.1], [0.0, 0.0]], atol=1e-6)
     assert node._session.clipped == 1
+
+
+@pytest.mark.parametrize(
+    ("node", "remembers"), [([], True), (["-p", "gaze_memory:=false"], False)], indirect=["node"], ids=["on", "off"]
+)
+def test_gaze_memory_turns_the_head_unless_it_is_off(node, remembers):
+    """The policy sees the thing in the right of the picture, surely, and would turn to the left."""
+    node._on_instruction(String(data="look at the red mug"))
+    node._policy.grounding[1, 4] = 0.99
+    own = np.full((1200, 2), 0.001)  # as long as ever, in steps that a turn can be followed in
+    answers(node, own)
+    sent(node, 1)
+    yaw = np.array([p.positions[0] for p in node.sent[0].points])
+    assert (yaw.sum() < 0.0) if remembers else np.array_equal(yaw, own[:, 0])
+    assert node._session.remembered == int(remembers)
 
 
 def test_an_answer_whose_motion_is_past_is_not_sent(node, monkeypatch):

@@ -75,7 +75,7 @@ class GazeMemory:
     def reset(self) -> None:
         """Another instruction: nothing has been seen of what it asks for."""
         self._evidence = np.zeros(_HEADS.shape[:2], np.float32)
-        self._known = np.zeros(_HEADS.shape[:2], bool)
+        self._known = np.zeros(_HEADS.shape[:2], np.float32)  # 1 in view, 0 never or long ago
         self._stamp_s: float | None = None
         self._own: Floats | None = None
         self._at_goal = False
@@ -124,11 +124,12 @@ class GazeMemory:
         patch = (v[inside] * h / height).astype(np.intp) * w + (u[inside] * w / width).astype(np.intp)
         # A patch's evidence is shared out among the directions in it.
         now = (share.ravel() / np.maximum(np.bincount(patch, minlength=h * w), 1))[patch]
-        weight = np.where(self._known[inside], 1.0 - math.exp(-period_s / AVERAGE_S), 1.0)
-        before = self._evidence[inside]
-        self._evidence *= math.exp(-period_s / FADE_S)
-        self._evidence[inside] = before + weight * (now - before)
-        self._known |= inside
+        # What has faded counts no more against what is seen there now.
+        weight = np.maximum(1.0 - math.exp(-period_s / AVERAGE_S), 1.0 - self._known[inside])
+        before, fade = self._evidence[inside], math.exp(-period_s / FADE_S)
+        self._evidence *= fade
+        self._known *= fade
+        self._evidence[inside], self._known[inside] = before + weight * (now - before), 1.0
 
     def _decide(self, evidence: float, own: ActionChunk, period_s: float) -> None:
         """Whether the head is turned to where most evidence is, or follows the policy."""
