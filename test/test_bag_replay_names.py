@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-import types
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from bag_samples import BEGIN_NS, PERIOD_NS, fill, topics
+from launch_stand_ins import launching
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -126,20 +124,7 @@ def test_rosbag2_plays_only_what_it_leaves_whole():
 
 
 def test_the_launch_file_starts_the_player_when_the_guard_says_so(monkeypatch):
-    """By stand-ins for `launch`, which is not everywhere: what it is told, not what it does."""
-    launch = {name: types.ModuleType(name) for name in (
-        "launch", "launch.actions", "launch.event_handlers", "launch.events", "launch.events.process",
-        "launch.launch_description_entity", "launch_ros", "launch_ros.actions",
-    )}  # fmt: skip
-    for module in launch.values():
-        module.__getattr__ = lambda name: lambda *args, **kwargs: SimpleNamespace(kind=name, args=args, **kwargs)
-    for name, module in launch.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    for name in ("launching", "launching_replay"):
-        monkeypatch.delitem(sys.modules, f"sapave_ros.{name}", raising=False)
-    module = importlib.import_module("sapave_ros.launching_replay")
-    monkeypatch.delitem(sys.modules, "sapave_ros.launching", raising=False)
-    monkeypatch.delitem(sys.modules, "sapave_ros.launching_replay", raising=False)
+    module = launching(monkeypatch, "launching_replay")
     given = {"bag": "b", "rate": "2.0", "start": "0.0", "loop": "true", "paused": "false", "topics": graph.PERMIT}
     *_, handler, guard = module._actions(SimpleNamespace(launch_configurations=given))
     assert guard.cmd[1:] == ["-m", "sapave_ros.nodes.alone", "--besides", "rosbag2_player", graph.PERMIT]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import sys
 import time
-import types
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import rclpy
 import yaml
+from launch_stand_ins import launching
 from rclpy.serialization import serialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo
@@ -243,16 +241,8 @@ def test_rviz_draws_the_links_whose_place_is_published():
 
 
 def test_the_launch_file_starts_the_monitor_transforms_and_rviz(monkeypatch):
-    """By stand-ins for `launch`, which is not everywhere: what it is told, not what it does."""
-    for name in ("launch", "launch.actions", "launch.conditions", "launch.launch_description_entity",
-                 "launch.substitutions", "launch_ros", "launch_ros.actions"):  # fmt: skip
-        module = types.ModuleType(name)
-        module.__getattr__ = lambda name: lambda *args, **kwargs: SimpleNamespace(kind=name, args=args, **kwargs)
-        monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
-    monkeypatch.delitem(sys.modules, "sapave_ros.launching_monitor", raising=False)
-    module = importlib.import_module("sapave_ros.launching_monitor")
-    monkeypatch.delitem(sys.modules, "sapave_ros.launching_monitor", raising=False)
+    module = launching(monkeypatch, "launching_monitor")
     (actions,) = module.launch_monitor().args
     nodes = {a.package: a for a in actions if a.kind == "Node"}
     assert set(nodes) == {"sapave_ros", "robot_state_publisher", "rviz2"}
