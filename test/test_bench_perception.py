@@ -42,7 +42,15 @@ from sapave_ros.bench.perception_play import (
     Unplayable,
     play,
 )
-from sapave_ros.bench.perception_score import bootstrap, difference, judged, over_splits, perturbed, swapped
+from sapave_ros.bench.perception_score import (
+    bootstrap,
+    difference,
+    difference_over_splits,
+    judged,
+    over_splits,
+    perturbed,
+    swapped,
+)
 from sapave_ros.cli import main
 from sapave_ros.learning.language import KINDS_OF_INSTRUCTION, MAX_WORDS, resolve, vocabulary
 from sapave_ros.learning.pairs import splits
@@ -353,6 +361,19 @@ def test_differences_are_those_of_the_same_cases():
     more = difference([*a, *b], "b", "a")
     assert more["difference"] == pytest.approx(1 / 3)
     assert 0 < more["difference_95"][0] < 1 / 3 < more["difference_95"][1] < 1
+
+
+def test_differences_count_each_split_as_much_in_the_mean():
+    a = [result("a", split, i, i % 3 == 0) for split, n in (("val", 30), ("test1", 90)) for i in range(n)]
+    b = [result("b", split, i, i % 3 != 1) for split, n in (("val", 30),) for i in range(n)]
+    b += [result("b", "test1", i, i % 3 == 0) for i in range(90)]
+    mean = difference_over_splits([*a, *b], ("val", "test1", "test2"), "b", "a")
+    assert mean["difference"] == pytest.approx((1 / 3 + 0.0) / 2), "and a split that nobody played is none"
+    low, high = mean["difference_95"]
+    assert 0.0 < low < 1 / 6 < high < 1 / 3
+    same = difference_over_splits([*a, *(replace(r, policy="b") for r in a)], ("val", "test1"), "b", "a")
+    assert same["difference"] == 0.0 and -1 < same["difference_95"][0] < 0.0 < same["difference_95"][1] < 1
+    assert difference_over_splits(a, ("test2",), "b", "a") == {"difference": None, "difference_95": None}
 
 
 def test_each_split_counts_as_much_in_the_mean():

@@ -208,7 +208,7 @@ def scores(report: Mapping[str, Any]) -> list[Element]:
     )
     if report["against"]:
         less: list[Row] = [(p, [points(d) for d in of.values()], "") for p, of in report["against"].items()]
-        parts.append(table(f"Less {models[0]}, in the same cases [points]", list(splits), less))
+        parts.append(table(f"Less {models[0]}, in the same cases [points]", [*splits, "mean"], less))
     return parts
 
 

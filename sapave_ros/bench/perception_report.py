@@ -8,7 +8,17 @@ from typing import Any
 
 from sapave_ros.bench.criteria import LookCriterion
 from sapave_ros.bench.perception_play import Perturbed, Result, Row, Settings, Swapped, Unplayable, Untold
-from sapave_ros.bench.perception_score import PAPER, by, difference, figures, over_splits, perturbed, swapped, untold
+from sapave_ros.bench.perception_score import (
+    PAPER,
+    by,
+    difference,
+    difference_over_splits,
+    figures,
+    over_splits,
+    perturbed,
+    swapped,
+    untold,
+)
 from sapave_ros.learning.language import KINDS_OF_INSTRUCTION
 from sapave_ros.learning.pairs.labels import Visibility
 from sapave_ros.policy.tokenizer import Tokenizer
@@ -49,6 +59,7 @@ def summary(results: Sequence[Result], splits: Sequence[str], settings: Settings
     first = next(iter(settings.models), None)
     report["against"] = {
         model: {split: difference([r for r in results if r.case.split == split], model, first) for split in splits}
+        | {"mean": difference_over_splits(results, splits, model, first)}
         for model in (*settings.models, *settings.told)
         if first is not None and model != first
     }

@@ -73,25 +73,50 @@ def over_splits(results: Sequence[Result], splits: Sequence[str]) -> dict[str, A
     if not outcomes:
         return share([])
     n, mean = sum(o.size for o in outcomes), float(np.mean([o.mean() for o in outcomes]))
-    random = np.random.default_rng([n, 0xB008])
-    means = np.mean([o[random.integers(o.size, size=(_RESAMPLES, o.size))].mean(axis=1) for o in outcomes], axis=0)
-    low, high = (float(x) for x in np.percentile(means, [2.5, 97.5]))
+    low, high = _of_means(outcomes)
     return {"episodes": n, "success": mean, "success_95": (low, high) if low < high else wilson(mean, n)}
 
 
 def difference(results: Sequence[Result], policy: str, to: str) -> dict[str, Any]:
     """Success of a policy less that of another in the same cases, with the interval of the difference; None where
     there are none."""
-    outcome = {(r.case.split, r.case.number): r.success for r in results if r.policy == to}
-    pairs = [(r.success, outcome[r.case.split, r.case.number]) for r in results if r.policy == policy]
-    gains = np.array([float(a) - float(b) for a, b in pairs])
+    gains = _gains(results, policy, to)
     if gains.size == 0:
         return {"difference": None, "difference_95": None}
-    interval = bootstrap(gains)
-    if (gains == gains[0]).all():  # resampling says nothing: so many pairs as may be otherwise when n are not
-        _, other_share = wilson(0.0, gains.size)
-        interval = max(-1.0, gains[0] - other_share), min(1.0, gains[0] + other_share)
+    interval = _of_equal([gains]) if (gains == gains[0]).all() else bootstrap(gains)
     return {"difference": float(gains.mean()), "difference_95": interval}
+
+
+def difference_over_splits(results: Sequence[Result], splits: Sequence[str], policy: str, to: str) -> dict[str, Any]:
+    """Mean of the splits' `difference`, each counting as much, with its interval."""
+    of_splits = [_gains([r for r in results if r.case.split == s], policy, to) for s in splits]
+    gains = [g for g in of_splits if g.size]
+    if not gains:
+        return {"difference": None, "difference_95": None}
+    interval = _of_equal(gains) if all((g == g[0]).all() for g in gains) else _of_means(gains)
+    return {"difference": float(np.mean([g.mean() for g in gains])), "difference_95": interval}
+
+
+def _gains(results: Sequence[Result], policy: str, to: str) -> Floats:
+    """Of each case that both have played, by how much the one was better: -1, 0 or 1."""
+    outcome = {(r.case.split, r.case.number): r.success for r in results if r.policy == to}
+    pairs = [(r.success, outcome[r.case.split, r.case.number]) for r in results if r.policy == policy]
+    return np.array([float(a) - float(b) for a, b in pairs])
+
+
+def _of_equal(gains: Sequence[Floats]) -> tuple[float, float]:
+    """Where all cases of a split end alike resampling says nothing: so many may be otherwise as when n are not."""
+    mean = float(np.mean([g[0] for g in gains]))
+    _, other_share = wilson(0.0, sum(g.size for g in gains))
+    return max(-1.0, mean - other_share), min(1.0, mean + other_share)
+
+
+def _of_means(outcomes: Sequence[Floats]) -> tuple[float, float]:
+    """95 % interval of the mean of means, by resampling each; always the same for the same outcomes."""
+    random = np.random.default_rng([sum(o.size for o in outcomes), 0xB008])
+    means = [o[random.integers(o.size, size=(_RESAMPLES, o.size))].mean(axis=1) for o in outcomes]
+    low, high = np.percentile(np.mean(means, axis=0), [2.5, 97.5])
+    return float(low), float(high)
 
 
 # -- from what was seen --------------------------------------------------------------------------
