@@ -14,12 +14,20 @@ from sapave_ros.top.screen import figures, lines
 LISTEN_S = 3.0
 """Before the first table that stays: /diagnostics comes once a second."""
 
+FIND_S = 8.0
+"""By then everybody is found [s] who is there. Where the first announcements are lost, as on a very busy computer, DDS
+announces itself again after 3 s (Fast DDS, `leaseDuration_announcementperiod`)."""
+
 _CLEAR, _HOME, _END_OF_LINE, _BELOW = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sapave top`."""
-    parser.add_argument("--once", action="store_true", help=f"listen for {LISTEN_S:g} s, print once and end")
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help=f"look for everybody, {FIND_S:g} s at most, listen for {LISTEN_S:g} s, print once and end",
+    )
     parser.add_argument(
         "--every", type=float, default=1.0, metavar="S", help="between two looks (default: %(default)s)"
     )
@@ -37,9 +45,11 @@ def run(args: argparse.Namespace) -> int:
     live = sys.stdout.isatty() and not args.once
     with session() as operator:
         ears = Ears(operator, ros_domain_of_environment())
-        ears.picture()  # CPU counts from here
         if live:
             print(_CLEAR, end="")
+        if args.once:
+            operator.wait(lambda: stop.is_set() or not ears.silent(), FIND_S)
+        ears.picture()  # CPU counts from here
         operator.wait(stop.is_set, LISTEN_S if args.once else min(args.every, LISTEN_S))
         while True:
             picture = ears.picture()

@@ -11,7 +11,7 @@ from sapave_ros.nodes import ros
 from sapave_ros.nodes.operator import Operator
 from sapave_ros.top.flows import Flows, Newest
 from sapave_ros.top.processes import Loads
-from sapave_ros.top.screen import Picture
+from sapave_ros.top.screen import Picture, silent
 
 DIAGNOSTICS_HOLD_S = 3.0
 """What a node said on /diagnostics is shown so long [s]; it comes once a second."""
@@ -37,6 +37,11 @@ class Ears:
         elif topic == graph.HEALTH:
             report = ros.report_from_msg(msg)
             self._wrong.add(report.node, "; ".join(report.findings.values()), now_s)
+
+    def silent(self) -> frozenset[str]:
+        """Processes that nothing was heard of lately."""
+        now_s = time.monotonic()
+        return silent(self._wrong.now(now_s), self._reported.now(now_s))
 
     def picture(self) -> Picture:
         """All of it now; CPU since the last picture."""

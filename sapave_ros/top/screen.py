@@ -50,9 +50,20 @@ class Picture:
         return permit_now(self.state, self.reason, math.inf if permit is None else permit.age_s)
 
     @property
+    def silent(self) -> frozenset[str]:
+        """See `silent`."""
+        return silent(self.wrong, self.reported)
+
+    @property
     def there(self) -> bool:
         """Whether anything of the graph has been heard."""
         return bool(self.reported or self.wrong) or any(math.isfinite(f.age_s) for f in self.flows)
+
+
+def silent(wrong: Mapping[str, str], reported: Mapping[str, Mapping[str, str]]) -> frozenset[str]:
+    """Processes that nothing was heard of, in /sapave/health or, of those who do not speak there, in /diagnostics."""
+    heard = {*wrong, *(p.name for p in graph.PROCESSES if p.name not in _REPORTING and f"sapave/{p.name}" in reported)}
+    return frozenset(p.name for p in graph.PROCESSES if p.ros) - heard
 
 
 def lines(picture: Picture, colour: bool) -> list[str]:
@@ -82,8 +93,7 @@ def lines(picture: Picture, colour: bool) -> list[str]:
         elif p.name in picture.wrong:
             health = paint(picture.wrong[p.name], "red") or "all is well"
         else:
-            heard = p.name not in _REPORTING and f"sapave/{p.name}" in picture.reported
-            health = "" if heard else paint("not heard", "yellow")
+            health = paint("not heard", "yellow") if p.name in picture.silent else ""
         out.append(f"{p.name:10}  {cpu:>6}  {memory:>8}  {health}".rstrip())
     out += ["", paint(f"{'latency':26}  {'median':>9}", "bold")]
     for name, node, key in STAGES:
