@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from std_msgs.msg import String
 
 from sapave_ros import cli, g1, graph
 from sapave_ros.core.kinematics import Kinematics
-from sapave_ros.dataset import video
+from sapave_ros.dataset import stats, video, writer
 from sapave_ros.dataset.convert import Converter
 from sapave_ros.dataset.episodes import Reason
 from sapave_ros.dataset.features import COLOR, DEPTH, Frame, frame
@@ -161,6 +162,41 @@ def test_statistics_are_those_of_the_frames(dataset):
         assert found[name]["count"] == [len(rows)]
     assert np.shape(found[COLOR]["mean"]) == (3, 1, 1) and 0 < np.min(found[COLOR]["mean"]) < 1
     assert np.shape(found[DEPTH]["max"]) == (1, 1, 1) and np.max(found[DEPTH]["max"]) > 10_000
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 50])
+@pytest.mark.parametrize(("dtype", "channels"), [(np.uint8, 3), (np.uint16, 1)])
+def test_counted_pixels_have_the_statistics_of_all_of_them(number, dtype, channels):
+    rng = np.random.default_rng(number)
+    pictures = rng.integers(0, np.iinfo(dtype).max + 1, (number, 8, 8, channels)).astype(dtype)
+    counts = stats.PixelCounts(channels, dtype)
+    for one in pictures:
+        counts.add(one)
+    found, whole = counts.stats(scale=255.0), stats.vector_stats(pictures[:, 0, 0] / 255.0)
+    assert found["count"] == number and set(found) == set(whole)
+    for kind, values in whole.items():
+        if kind != "count":
+            assert found[kind].shape == (channels, 1, 1)
+            np.testing.assert_allclose(found[kind].ravel(), values, rtol=1e-9, atol=1e-9, err_msg=kind)
+
+
+def test_a_long_episode_takes_no_more_memory_than_a_short_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "_GROUP", 16)
+    rng, peaks = np.random.default_rng(0), []
+    for number in (40, 400):
+        folder = tmp_path / str(number)
+        tracemalloc.start()
+        with DatasetWriter(folder, 10) as to:
+            for _ in range(number):
+                depth = rng.integers(0, 2**16, (96, 96)).astype(np.uint16)  # which no PNG makes smaller
+                to.add(Frame(np.zeros((96, 96, 3), np.uint8), depth, {"action": np.zeros(28, np.float32)}, ""))
+            to.save({})
+            to.publish({})
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        file = parquet.ParquetFile(folder / "data/chunk-000/file-000.parquet")
+        assert file.metadata.num_rows == number and file.metadata.row_group(0).num_rows == 16
+    assert number * 96 * 96 * 2 > 5e6 and peaks[1] < peaks[0] + 1e6
 
 
 def test_the_same_bags_are_the_same_bytes(bags, tmp_path):

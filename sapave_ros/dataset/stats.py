@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,56 @@ Stats = Mapping[str, Floats]
 
 def vector_stats(values: NDArray) -> Stats:
     """Of (frames, n) values, each of shape (n,)."""
-    return _stats(values.astype(np.float64), len(values), (values.shape[1],))
+    values = values.astype(np.float64)
+    found = {
+        "min": values.min(axis=0),
+        "max": values.max(axis=0),
+        "mean": values.mean(axis=0),
+        "std": values.std(axis=0),
+    }
+    found |= {_quantile_name(q): row for q, row in zip(QUANTILES, np.quantile(values, QUANTILES, axis=0))}
+    return found | {"count": np.array([len(values)])}
 
 
-def picture_stats(pixels: NDArray, frames: int, scale: float = 1.0) -> Stats:
-    """Of pixels (k, channels) of that many frames, divided by scale; each of shape (channels, 1, 1)."""
-    return _stats(pixels.astype(np.float64) / scale, frames, (pixels.shape[1], 1, 1))
+class PixelCounts:
+    """How often each value occurs in the pictures of an episode, by channel: all that their statistics want, however
+    many there are. Exact, as pixels are whole numbers.
+    """
+
+    def __init__(self, channels: int, dtype: type[np.unsignedinteger[Any]]) -> None:
+        self._counts = np.zeros((channels, np.iinfo(dtype).max + 1), np.int64)
+        self._pictures = 0
+
+    def add(self, picture: NDArray[np.unsignedinteger[Any]]) -> None:
+        """Counts every `PIXEL_STRIDE`-th pixel of a picture (H, W) or (H, W, channels) in both directions."""
+        channels, levels = self._counts.shape
+        pixels = picture[::PIXEL_STRIDE, ::PIXEL_STRIDE].reshape(-1, channels)
+        for counts, values in zip(self._counts, pixels.T):
+            counts += np.bincount(values, minlength=levels)
+        self._pictures += 1
+
+    def stats(self, scale: float = 1.0) -> Stats:
+        """Of the pixels divided by scale; each of shape (channels, 1, 1)."""
+        channels, levels = self._counts.shape
+        number = int(self._counts[0].sum())
+        values = np.arange(levels) / scale
+        mean = self._counts @ values / number
+        found = {
+            "min": values[(self._counts > 0).argmax(axis=1)],
+            "max": values[levels - 1 - (self._counts[:, ::-1] > 0).argmax(axis=1)],
+            "mean": mean,
+            "std": np.sqrt([of @ (values - at) ** 2 / number for of, at in zip(self._counts, mean)]),
+        }
+        # As np.quantile: linear between the two sorted values that the quantile's place falls between.
+        places = np.array(QUANTILES) * (number - 1)
+        below = np.floor(places).astype(np.int64)
+        up_to = np.cumsum(self._counts, axis=1)
+        either = below, np.minimum(below + 1, number - 1)
+        low, high = (values[[np.searchsorted(of, at, side="right") for of in up_to]] for at in either)
+        quantiles = low + (places - below) * (high - low)  # (channels, quantiles)
+        found |= {_quantile_name(q): column for q, column in zip(QUANTILES, quantiles.T)}
+        shaped = {name: value.reshape(channels, 1, 1) for name, value in found.items()}
+        return shaped | {"count": np.array([self._pictures])}
 
 
 def aggregate(parts: Sequence[Stats]) -> Stats:
@@ -49,13 +94,5 @@ def aggregate(parts: Sequence[Stats]) -> Stats:
     }
 
 
-def _stats(values: Floats, count: int, shape: tuple[int, ...]) -> Stats:
-    quantiles = np.quantile(values, QUANTILES, axis=0)
-    found = {
-        "min": values.min(axis=0),
-        "max": values.max(axis=0),
-        "mean": values.mean(axis=0),
-        "std": values.std(axis=0),
-    }
-    found |= {f"q{round(100 * q):02d}": row for q, row in zip(QUANTILES, quantiles)}
-    return {name: value.reshape(shape) for name, value in found.items()} | {"count": np.array([count])}
+def _quantile_name(q: float) -> str:
+    return f"q{round(100 * q):02d}"

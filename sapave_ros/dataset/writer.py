@@ -1,7 +1,7 @@
 """Writes LeRobot's format v3.0: many episodes a file, and in meta/episodes where each is.
 
     meta/info.json, stats.json, tasks.parquet, episodes/chunk-000/file-000.parquet, sapave.json
-    data/chunk-000/file-000.parquet                              a row a frame, a row group an episode
+    data/chunk-000/file-000.parquet                              a row a frame, a row group at most 256 of an episode
     videos/observation.images.head/chunk-000/file-000.mp4
 
 All of it is written beside the folder that it is to be (`.NAME.PID.part`), and becomes that folder when it is whole.
@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +41,42 @@ VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.m
 EPISODES_PATH = "meta/episodes/chunk-000/file-000.parquet"
 TASKS_PATH = "meta/tasks.parquet"
 
+_GROUP = 256
+"""Frames in memory at a time, however long an episode is: with their depth, a row group of a file."""
+
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 6]
+
+
+class _Pngs:
+    """Depth pictures of an episode, on disk until it is known whether it is kept."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file = path, path.open("xb")
+        self._sizes: list[int] = []
+
+    def add(self, depth_mm: NDArray[np.uint16]) -> None:
+        done, png = cv2.imencode(".png", depth_mm, _PNG)
+        assert done
+        self._sizes.append(self._file.write(png.data))
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(self._sizes)
+
+    def groups(self) -> Iterator[tuple[int, list[bytes]]]:
+        """In their order, as many at a time as a row group takes, and before each how many came before. Ends it."""
+        self._file.close()
+        with self._path.open("rb") as file:
+            for first in range(0, len(self._sizes), _GROUP):
+                yield first, [file.read(size) for size in self._sizes[first : first + _GROUP]]
+        self.abort()
+
+    def abort(self) -> None:
+        """Forgets them."""
+        with suppress(OSError):  # a disk that is full, once more
+            self._file.close()
+        self._path.unlink(missing_ok=True)
 
 
 @dataclass
@@ -49,11 +84,16 @@ class _Buffer:
     """The episode that is being written."""
 
     encoder: video.VideoEncoder
-    depth_png: list[bytes] = field(default_factory=list)
+    depth: _Pngs
     vectors: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
     tasks: list[str] = field(default_factory=list)
-    color_pixels: list[NDArray] = field(default_factory=list)
-    depth_pixels: list[NDArray] = field(default_factory=list)
+    color_pixels: stats.PixelCounts = field(default_factory=lambda: stats.PixelCounts(3, np.uint8))
+    depth_pixels: stats.PixelCounts = field(default_factory=lambda: stats.PixelCounts(1, np.uint16))
+
+    def abort(self) -> None:
+        """Forgets it."""
+        self.encoder.abort()
+        self.depth.abort()
 
 
 class DatasetWriter:
@@ -88,7 +128,7 @@ class DatasetWriter:
 
     def __exit__(self, *_: object) -> None:
         if self._buffer is not None:
-            self._buffer.encoder.abort()
+            self._buffer.abort()
         if self._data is not None:
             with suppress(OSError):  # a disk that is full, once more
                 self._data.close()
@@ -105,23 +145,22 @@ class DatasetWriter:
             )
         if self._buffer is None:
             path = self._root / f"episode-{self.episodes:06d}.mp4"
-            self._buffer = _Buffer(video.VideoEncoder(path, height, width, self.fps))
+            encoder = video.VideoEncoder(path, height, width, self.fps)
+            self._buffer = _Buffer(encoder, _Pngs(path.with_suffix(".depth")))
         self.size = (height, width)
-        buffer, stride = self._buffer, stats.PIXEL_STRIDE
+        buffer = self._buffer
         buffer.encoder.write(frame.rgb)
-        done, png = cv2.imencode(".png", frame.depth_mm, _PNG)
-        assert done
-        buffer.depth_png.append(png.tobytes())
+        buffer.depth.add(frame.depth_mm)
         buffer.tasks.append(frame.task)
         for name, vector in frame.vectors.items():
             buffer.vectors.setdefault(name, []).append(vector)
-        buffer.color_pixels.append(frame.rgb[::stride, ::stride].reshape(-1, 3).copy())
-        buffer.depth_pixels.append(frame.depth_mm[::stride, ::stride].reshape(-1, 1).copy())
+        buffer.color_pixels.add(frame.rgb)
+        buffer.depth_pixels.add(frame.depth_mm)
 
     def discard(self) -> None:
         """Forgets the frames that were added since the last episode."""
         if self._buffer is not None:
-            self._buffer.encoder.abort()
+            self._buffer.abort()
             self._buffer.encoder.path.unlink(missing_ok=True)
             self._buffer = None
             if not self.episodes:
@@ -142,7 +181,7 @@ class DatasetWriter:
             "episode_index": self.episodes,
             "tasks": list(dict.fromkeys(buffer.tasks)),
             "length": length,
-            **self._place_data(columns, buffer.depth_png),
+            **self._place_data(columns, buffer.depth),
             "dataset_from_index": self.frames,
             "dataset_to_index": self.frames + length,
             **self._place_video(buffer.encoder.path, length),
@@ -194,22 +233,24 @@ class DatasetWriter:
     def _statistics(self, buffer: _Buffer, columns: Mapping[str, NDArray]) -> dict[str, stats.Stats]:
         frames = len(buffer.tasks)
         return {
-            COLOR: stats.picture_stats(np.concatenate(buffer.color_pixels), frames, scale=255.0),
-            DEPTH: stats.picture_stats(np.concatenate(buffer.depth_pixels), frames),
+            COLOR: buffer.color_pixels.stats(scale=255.0),
+            DEPTH: buffer.depth_pixels.stats(),
             **{name: stats.vector_stats(values.reshape(frames, -1)) for name, values in columns.items()},
         }
 
-    def _place_data(self, columns: Mapping[str, NDArray], depth_png: list[bytes]) -> dict[str, int]:
-        table = _table(columns, depth_png)
-        if self._data is not None and self._data_bytes + table.nbytes > self._limits["data"]:
+    def _place_data(self, columns: Mapping[str, NDArray], depth: _Pngs) -> dict[str, int]:
+        size = depth.size + sum(values.nbytes for values in columns.values())
+        if self._data is not None and self._data_bytes + size > self._limits["data"]:
             self._data.close()
             self._data, self._data_bytes, self._data_index = None, 0, self._data_index + 1
-        if self._data is None:
-            path = self._root / DATA_PATH.format(**_place(self._data_index))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._data = parquet.ParquetWriter(path, table.schema, compression="snappy")
-        self._data.write_table(table)
-        self._data_bytes += table.nbytes
+        for first, pngs in depth.groups():
+            table = _table({name: v[first : first + len(pngs)] for name, v in columns.items()}, first, pngs)
+            if self._data is None:
+                path = self._root / DATA_PATH.format(**_place(self._data_index))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._data = parquet.ParquetWriter(path, table.schema, compression="snappy")
+            self._data.write_table(table)
+        self._data_bytes += size
         return {f"data/{key}": value for key, value in _place(self._data_index).items()}
 
     def _place_video(self, path: Path, length: int) -> dict[str, Any]:
@@ -305,10 +346,10 @@ def _place(index: int) -> dict[str, int]:
     return {"chunk_index": index // FILES_PER_CHUNK, "file_index": index % FILES_PER_CHUNK}
 
 
-def _table(columns: Mapping[str, NDArray], depth_png: list[bytes]) -> pa.Table:
-    """The rows of an episode, in the types that the library `datasets` gives these features, and with its note of them:
-    with it that library takes depth for pictures, LeRobot or not."""
-    pictures = [{"bytes": png, "path": f"frame-{i:06d}.png"} for i, png in enumerate(depth_png)]
+def _table(columns: Mapping[str, NDArray], first: int, depth_png: list[bytes]) -> pa.Table:
+    """Rows of an episode, from its frame `first` on, in the types that the library `datasets` gives these features, and
+    with its note of them: with it that library takes depth for pictures, LeRobot or not."""
+    pictures = [{"bytes": png, "path": f"frame-{i:06d}.png"} for i, png in enumerate(depth_png, first)]
     arrays: dict[str, pa.Array] = {
         DEPTH: pa.array(pictures, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
     }
