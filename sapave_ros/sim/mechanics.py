@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import mujoco
 import numpy as np
@@ -23,9 +23,14 @@ OWN_KD = np.array([6.0] * 12 + [6.0] * 3 + list(g1.ARMS.column("kd")))
 class Mechanics:
     """A robot in an empty stage. Arrays are in the order of the named `g1` group; motors: `g1.MOTOR_NAMES`, (29,)."""
 
-    def __init__(self, kinds: Sequence[str] = KINDS, blocks: int = MAX_BLOCKS) -> None:
-        """kinds, blocks: as `stage.build`."""
-        self.stage = build(kinds, blocks)
+    def __init__(
+        self,
+        kinds: Sequence[str] = KINDS,
+        blocks: int = MAX_BLOCKS,
+        loose: Collection[tuple[str, int]] = (),
+    ) -> None:
+        """kinds, blocks, loose: as `stage.build`."""
+        self.stage = build(kinds, blocks, loose)
         self.model = self.stage.model
         self.data = mujoco.MjData(self.model)
         self._motor_q, self._motor_v = self._addresses(g1.MOTOR_NAMES)

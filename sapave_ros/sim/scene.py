@@ -48,7 +48,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Item:
-    """One object. position: centre of its base [m]; `variant` is its size (`objects.VARIANTS`)."""
+    """One object. position: centre of its base [m]; `variant` is its size (`objects.VARIANTS`). loose: it can be moved,
+    and falls where nothing holds it; else it is part of the furniture."""
 
     kind: str
     colour: str
@@ -56,6 +57,7 @@ class Item:
     rgb: Colour
     position: Vector
     yaw_rad: float
+    loose: bool = False
 
     @property
     def name(self) -> str:

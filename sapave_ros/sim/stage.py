@@ -7,7 +7,7 @@ recolours, shows or hides what is there: boxes for furniture, each kind of objec
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sapave_ros import g1
-from sapave_ros.sim.objects import KINDS, VARIANTS, Part, revolve, shape
+from sapave_ros.sim.objects import KINDS, VARIANTS, Part, Shape, revolve, shape
 from sapave_ros.sim.scene import MAX_BLOCKS, TEXTURES, Item, Scene
 
 TIMESTEP_S = 0.002
@@ -44,6 +44,9 @@ _NECK_ARMATURE, _NECK_DAMPING, _NECK_FRICTION = 0.002, 0.01, 0.04
 # Inspire hand: 60 ms from command to motion, full stroke in 0.2 to 0.3 s (measured by users of the RH56).
 _HAND_LAG_S, _HAND_KP, _HAND_KD, _HAND_FORCE_NM = 0.06, 2.0, 0.1, 1.0
 _FINGER_ARMATURE, _FINGER_DAMPING = 2e-4, 0.005
+# What hands move: as heavy as if it filled this share of the cylinder around it with water; rubber on glazed things.
+_LOOSE_DENSITY, _LOOSE_KG = 300.0, (0.03, 0.6)
+_LOOSE_FRICTION, _FRICTION_HARDNESS = (0.9, 0.005, 0.0001), 10.0
 _TEXTURE_PIXELS = 128
 
 
@@ -52,16 +55,18 @@ class Stage:
     """The compiled model and where in it the slots are.
 
     blocks: geom ids of the slots for furniture. objects: (kind, variant) to (body id, geom ids). fixed_rgb: geom id to
-    the colour of a part that does not take the object's.
+    the colour of a part that does not take the object's. loose: (kind, variant) of what can be moved.
     """
 
     model: mujoco.MjModel
     blocks: tuple[int, ...]
     objects: dict[tuple[str, int], tuple[int, tuple[int, ...]]]
     fixed_rgb: dict[int, tuple[float, float, float]]
+    loose: frozenset[tuple[str, int]] = frozenset()
 
     def load(self, scene: Scene) -> None:
-        """Puts a scene into the slots. Raises ValueError where it has more blocks than there are slots."""
+        """Puts a scene into the slots. Raises ValueError where it has more blocks than there are slots, or where other
+        items can be moved than it was compiled for."""
         m = self.model
         if len(scene.blocks) > len(self.blocks):
             raise ValueError(f"scene.blocks: {len(scene.blocks)}, at most {len(self.blocks)}")
@@ -79,14 +84,19 @@ class Stage:
         used = {(item.kind, item.variant): item for item in scene.items}
         if len(used) != len(scene.items):
             raise ValueError("scene.items: a kind is there twice in one size")
+        if self.loose != {key for key, item in used.items() if item.loose}:
+            raise ValueError(f"scene.items: others are loose than the {len(self.loose)} that were compiled so")
         missing = sorted({kind for kind, _ in used.keys() - self.objects.keys()})
         if missing:
             raise ValueError(f"scene.items: {', '.join(missing)} not among the kinds that were compiled")
         for key, (body, geoms) in self.objects.items():
-            _show(m, geoms, key in used)
+            _show(m, geoms, key in used, key in self.loose)
             if key in used:
                 item = used[key]
                 m.body_pos[body], m.body_quat[body] = item.position, _about_z(item.yaw_rad)
+                if item.loose:  # where `mj_resetData` puts it
+                    address = m.jnt_qposadr[m.body_jntadr[body]]
+                    m.qpos0[address : address + 7] = (*item.position, *_about_z(item.yaw_rad))
                 for g in geoms:
                     m.geom_rgba[g] = (*self.fixed_rgb.get(g, item.rgb), 1.0)
         for i in range(m.nlight):
@@ -103,11 +113,11 @@ class Stage:
         return np.array(item.position) + np.array(shape(item.kind, item.variant).centre)
 
 
-def build(kinds: Sequence[str] = KINDS, blocks: int = MAX_BLOCKS) -> Stage:
+def build(kinds: Sequence[str] = KINDS, blocks: int = MAX_BLOCKS, loose: Collection[tuple[str, int]] = ()) -> Stage:
     """Compiles the model. Takes a tenth of a second with ten kinds: do it once per process and thread.
 
     kinds: what can be in a scene, of the catalogue. blocks: how many blocks a scene may have. Both cost something
-    in every step of the physics and in every picture, in use or not.
+    in every step of the physics and in every picture, in use or not. loose: (kind, variant) of what can be moved.
 
     Raises ValueError on an unknown kind, RuntimeError where this MuJoCo does not read the URDF's mimic joints.
     """
@@ -125,13 +135,16 @@ def build(kinds: Sequence[str] = KINDS, blocks: int = MAX_BLOCKS) -> Stage:
     fixed: dict[str, tuple[float, float, float]] = {}
     for kind in kinds:
         for variant in range(len(VARIANTS)):
-            _object(spec, kind, variant, fixed)
+            _object(spec, kind, variant, fixed, (kind, variant) in loose)
+    if loose:  # what fingers hold slips unless friction is as hard as contact (MuJoCo documentation, "impratio")
+        spec.option.cone, spec.option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, _FRICTION_HARDNESS
     model = spec.compile()
     coupled = urdf.read_text().count("<mimic")
     if model.neq != coupled:
         raise RuntimeError(f"MuJoCo {mujoco.__version__} read {model.neq} of {coupled} mimic joints of {urdf}")
     # On the compiled model: a joint's damping is one number in some versions of MjSpec and three in others.
     model.dof_damping[:] = _FINGER_DAMPING
+    model.dof_damping[model.jnt_dofadr[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE, None] + np.arange(6)] = 0.0
     for name in g1.MOTOR_NAMES:
         model.dof_damping[model.joint(name).dofadr] = _DAMPING
     for name in g1.HEAD.names:
@@ -144,7 +157,8 @@ def build(kinds: Sequence[str] = KINDS, blocks: int = MAX_BLOCKS) -> Stage:
             first = int(model.body_geomadr[body])
             objects[kind, variant] = body, tuple(range(first, first + int(model.body_geomnum[body])))
     slots = tuple(model.geom(f"block_{i}").id for i in range(blocks))
-    return Stage(model, slots, objects, {model.geom(name).id: rgb for name, rgb in fixed.items()})
+    fixed_rgb = {model.geom(name).id: rgb for name, rgb in fixed.items()}
+    return Stage(model, slots, objects, fixed_rgb, frozenset(loose))
 
 
 def _robot(spec: mujoco.MjSpec) -> None:
@@ -249,20 +263,36 @@ _TYPES = {
 }
 
 
-def _object(spec: mujoco.MjSpec, kind: str, variant: int, fixed: dict[str, tuple[float, float, float]]) -> None:
+def _object(
+    spec: mujoco.MjSpec, kind: str, variant: int, fixed: dict[str, tuple[float, float, float]], loose: bool
+) -> None:
     name = f"{kind}_{variant}"
     body = spec.worldbody.add_body(name=name, pos=(0.0, 0.0, -5.0))
+    if loose:
+        _let_loose(body, shape(kind, variant))
     for i, part in enumerate(shape(kind, variant).parts):
         geom_name = f"{name}_{i}"
         geom = body.add_geom(name=geom_name, type=_TYPES[part.shape], pos=part.position, quat=part.quaternion)
         geom.material, geom.group = "object", GROUP_HIDDEN
-        geom.contype, geom.conaffinity = 2, 1
+        geom.contype, geom.conaffinity = 2, 3 if loose else 1
+        if loose:
+            geom.condim, geom.friction[:] = 4, _LOOSE_FRICTION
         if part.shape == "revolved":
             geom.meshname = _mesh(spec, geom_name, part)
         else:
             geom.size[: len(part.size)] = part.size
         if part.colour is not None:
             fixed[geom_name] = part.colour
+
+
+def _let_loose(body: mujoco.MjsBody, of: Shape) -> None:
+    """Mass and inertia of a full cylinder around the thing."""
+    r, h = of.radius, of.height
+    mass = min(max(_LOOSE_DENSITY * math.pi * r**2 * h, _LOOSE_KG[0]), _LOOSE_KG[1])
+    across = mass * (3 * r**2 + h**2) / 12
+    body.add_freejoint()
+    body.mass, body.ipos, body.inertia = mass, of.centre, (across, across, mass * r**2 / 2)
+    body.explicitinertial = True
 
 
 def _mesh(spec: mujoco.MjSpec, name: str, part: Part) -> str:
@@ -272,10 +302,11 @@ def _mesh(spec: mujoco.MjSpec, name: str, part: Part) -> str:
     return name
 
 
-def _show(model: mujoco.MjModel, geoms: tuple[int, ...], shown: bool) -> None:
+def _show(model: mujoco.MjModel, geoms: tuple[int, ...], shown: bool, loose: bool = False) -> None:
+    """What is loose meets furniture and other things as well as the robot."""
     for g in geoms:
         model.geom_group[g] = GROUP_SHOWN if shown else GROUP_HIDDEN
-        model.geom_contype[g], model.geom_conaffinity[g] = (2, 1) if shown else (0, 0)
+        model.geom_contype[g], model.geom_conaffinity[g] = (2, 3 if loose else 1) if shown else (0, 0)
 
 
 def _resize_box(model: mujoco.MjModel, geom: int, half_size: NDArray[np.float64]) -> None:

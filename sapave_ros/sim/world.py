@@ -6,7 +6,7 @@ Loading another scene costs under a millisecond. Not thread-safe: a second threa
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import mujoco
@@ -17,7 +17,7 @@ from sapave_ros import g1
 from sapave_ros.sim.mechanics import OWN_KD as OWN_KD
 from sapave_ros.sim.mechanics import OWN_KP as OWN_KP
 from sapave_ros.sim.mechanics import Mechanics
-from sapave_ros.sim.objects import KINDS
+from sapave_ros.sim.objects import KINDS, shape
 from sapave_ros.sim.rendering import HEAD_CAMERA, Camera
 from sapave_ros.sim.scene import MAX_BLOCKS, ROOM_BLOCKS, Scene
 from sapave_ros.sim.stage import CAMERA, GROUP_SHOWN, GROUP_TARGET
@@ -46,13 +46,20 @@ class LookTarget:
 class World(Mechanics):
     """One robot in one room. Arrays are in the order of the named `g1` group; motors: `g1.MOTOR_NAMES`, (29,)."""
 
-    def __init__(self, scene: Scene | None = None, kinds: Sequence[str] = KINDS, blocks: int | None = None) -> None:
+    def __init__(
+        self,
+        scene: Scene | None = None,
+        kinds: Sequence[str] = KINDS,
+        blocks: int | None = None,
+        loose: Collection[tuple[str, int]] = (),
+    ) -> None:
         """kinds: what can be in its scenes, of the catalogue. blocks: how many blocks a scene may have; None is
-        what `random_scene` needs where only its kinds are there, else what a room of `sim.rooms` needs.
+        what `random_scene` needs where only its kinds are there, else what a room of `sim.rooms` needs. loose: what can
+        be moved in every scene that is loaded.
         """
         if blocks is None:
             blocks = MAX_BLOCKS if set(kinds) <= set(KINDS) else ROOM_BLOCKS
-        super().__init__(kinds, blocks)
+        super().__init__(kinds, blocks, loose)
         self._scratch = mujoco.MjData(self.model)
         self._renderer: FreeRenderer | None = None
         self._camera_id = self.model.camera(CAMERA).id
@@ -60,7 +67,6 @@ class World(Mechanics):
         self._item_of_geom = np.full(self.model.ngeom + 1, -1, np.int16)  # the last entry serves id -1
         self._block_of_geom = self._item_of_geom.copy()
         self._block_of_geom[list(self.stage.blocks)] = np.arange(len(self.stage.blocks))
-        self._centres: Floats = np.empty((0, 3))
         if scene is not None:
             self.load(scene)
         else:
@@ -69,7 +75,8 @@ class World(Mechanics):
     @classmethod
     def of(cls, scene: Scene) -> World:
         """A world for that scene alone: it compiles nothing that is not in it, which makes steps and pictures cheap."""
-        return cls(scene, tuple(dict.fromkeys(item.kind for item in scene.items)), len(scene.blocks))
+        loose = frozenset((item.kind, item.variant) for item in scene.items if item.loose)
+        return cls(scene, tuple(dict.fromkeys(item.kind for item in scene.items)), len(scene.blocks), loose)
 
     # -- scene and state -------------------------------------------------------------------------
 
@@ -78,12 +85,9 @@ class World(Mechanics):
         self.stage.load(scene)
         self.scene = scene
         self._item_of_geom[:] = -1
-        centres = []
         for i, item in enumerate(scene.items):
             _, geoms = self.stage.objects[item.kind, item.variant]
             self._item_of_geom[list(geoms)] = i
-            centres.append(self.stage.centre(item))
-        self._centres = np.array(centres).reshape(-1, 3)
         self.reset()
 
     def reset(self) -> None:
@@ -148,7 +152,19 @@ class World(Mechanics):
 
     def centre(self, name: str) -> Floats:
         """Centre of that object in the world (3,) [m]. Raises KeyError that lists the names."""
-        return self._centres[self._scene().index(name)].copy()
+        item = self._scene().items[self._scene().index(name)]
+        if not item.loose:
+            return self.stage.centre(item)
+        pose = self.pose(name)
+        return pose[:3, 3] + pose[:3, :3] @ shape(item.kind, item.variant).centre
+
+    def pose(self, name: str) -> Floats:
+        """Where that object is in the world, (4, 4). Raises KeyError that lists the names."""
+        item = self._scene().items[self._scene().index(name)]
+        body, _ = self.stage.objects[item.kind, item.variant]
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = self.data.xmat[body].reshape(3, 3), self.data.xpos[body]
+        return pose
 
     def look_target(self, name: str, *, visibility: bool = True, camera: Camera = HEAD_CAMERA) -> LookTarget:
         """How the head camera sees that object now. Without visibility nothing is rendered.
