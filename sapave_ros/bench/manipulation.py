@@ -1,0 +1,234 @@
+"""`sapave bench manipulation`: a thing onto a tray, closed loop in lockstep, by friction between fingers and thing.
+
+Settings as in `manipulation.settings`, the robot with limits, gate and controllers as in `manipulation.lockstep`. So
+far it is played by an expert that knows where everything is, and by one that does nothing: the shipped policy moves no
+arms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from sapave_ros import g1
+from sapave_ros.bench.perception_score import share
+from sapave_ros.cli import json_argument
+from sapave_ros.core.clearance import Clearance
+from sapave_ros.core.hand_ik import HandIk
+from sapave_ros.core.kinematics import Kinematics
+from sapave_ros.crew import crew
+from sapave_ros.dataset.video import VideoEncoder
+from sapave_ros.manipulation.expert import Expert
+from sapave_ros.manipulation.lockstep import Actor, Chunks, RobotLoop
+from sapave_ros.manipulation.progress import STAGES, Progress
+from sapave_ros.manipulation.settings import CONDITIONS, Setting, onto_the_tray
+from sapave_ros.sim.rendering import HEAD_CAMERA, OBSERVER_CAMERA
+from sapave_ros.sim.world import World
+from sapave_ros.types import Floats
+
+POLICIES = ("expert", "still")
+EPISODES, QUICK = 20, 4
+"""Episodes of each condition."""
+
+FILM_FPS = 15
+_CAMERAS = (HEAD_CAMERA, OBSERVER_CAMERA)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One episode, and where its film goes."""
+
+    policy: str
+    condition: str
+    seed: int
+    film: str = ""
+
+
+@dataclass(frozen=True)
+class Played:
+    """How it went. at_s: when each of `STAGES` was reached first [s]. refused: chunks that the controllers refused.
+    clearance_m: the smallest room between the robot's own parts beyond the margin that commands leave. why: the last
+    reason of a controller or the gate to refuse something, of an episode that failed.
+    """
+
+    task: Task
+    side: str
+    instruction: str
+    success: bool
+    at_s: dict[str, float]
+    lasted_s: float
+    refused: int
+    clearance_m: float
+    why: str
+
+
+class Still:
+    """Does nothing."""
+
+    def act(self, world: World, stamp_s: float, positions: Floats) -> Chunks:
+        """As `lockstep.Actor`."""
+        return Chunks()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `sapave bench manipulation`."""
+    parser.add_argument("--episodes", type=int, help=f"of each condition (default: {EPISODES})")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} episodes of each condition")
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="of the episodes (default: %(default)s)")
+    parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
+    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
+    parser.add_argument("--film", type=Path, metavar="DIR", help="also a video of each episode")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plays and prints. Exit code 0: it measures, it does not judge."""
+    episodes = args.episodes if args.episodes is not None else QUICK if args.quick else EPISODES
+    for name, value in (("--episodes", episodes), ("--workers", args.workers)):
+        if value < 1:
+            raise ValueError(f"{name} {value}; expected at least 1")
+    if args.first < 0:
+        raise ValueError(f"--first {args.first}; expected a seed, 0 or more")
+    if args.film:
+        args.film.mkdir(parents=True, exist_ok=True)
+    tasks = [
+        Task(policy, condition, seed, str(args.film / f"{policy} {condition} {seed}.mp4") if args.film else "")
+        for policy in dict.fromkeys(args.policies)
+        for condition in dict.fromkeys(args.conditions)
+        for seed in range(args.first, args.first + episodes)
+    ]
+    done = dict(tqdm(crew(args.workers)(play, tasks), total=len(tasks), unit="episode", dynamic_ncols=True))
+    played = [done[task] for task in tasks]
+    report = summary(played)
+    print("\n".join(lines(report)))
+    for p in played:
+        if not p.success and p.task.policy == "expert":
+            reached = [stage for stage in STAGES if stage in p.at_s]
+            print(f"failed: {p.task.condition}, seed {p.task.seed}, {p.instruction}: {', '.join(reached)}; {p.why}")
+    if args.film:
+        print(f"films in {args.film}")
+    if args.json:
+        args.json.write_text(json.dumps({**report, "episodes": [asdict(p) for p in played]}, indent=1))
+    return 0
+
+
+def play(task: Task) -> Played:
+    """One episode."""
+    setting = onto_the_tray(task.seed, task.condition)
+    world = World.of(setting.scene)
+    film = _Film(world, Path(task.film)) if task.film else None
+    try:
+        progress, clearance = Progress(world, setting), _Clearance(world)
+        loop = RobotLoop(world, Kinematics.from_urdf())
+
+        def look(time_s: float) -> bool:
+            clearance.look()
+            if film is not None:
+                film.look(time_s)
+            return progress.update(time_s)
+
+        loop.run(_actor(task.policy, world, setting), look)
+        if film is not None:
+            film.close()
+    finally:
+        if film is not None:
+            film.abort()
+        world.close()
+    return Played(
+        task,
+        setting.side,
+        setting.instruction,
+        progress.success,
+        progress.at_s,
+        loop.time_s,
+        loop.refused,
+        clearance.least_m,
+        "" if progress.success else loop.last_refusal,
+    )
+
+
+def _actor(policy: str, world: World, setting: Setting) -> Actor:
+    return Expert(world, setting, HandIk()) if policy == "expert" else Still()
+
+
+class _Clearance:
+    """least_m: the smallest room so far, by the measured pose."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self._clearance = world, Clearance.from_urdf()
+        self.least_m = float("inf")
+
+    def look(self) -> None:
+        room = self._clearance.room(self._world.positions(g1.OTHER)[None])
+        self.least_m = min(self.least_m, float(room.min()))
+
+
+class _Film:
+    """What the head camera sees beside what somebody sees who stands there."""
+
+    def __init__(self, world: World, path: Path) -> None:
+        self._world = world
+        self._frames = 0
+        height, width = max(c.height for c in _CAMERAS), sum(c.width for c in _CAMERAS)
+        self._encoder: VideoEncoder | None = VideoEncoder(path, height, width, FILM_FPS)
+
+    def look(self, time_s: float) -> None:
+        if self._encoder is None or time_s < self._frames / FILM_FPS:
+            return
+        self._frames += 1
+        pictures = [self._world.picture(camera) for camera in _CAMERAS]
+        height = max(len(p) for p in pictures)
+        self._encoder.write(np.hstack([np.pad(p, ((0, height - len(p)), (0, 0), (0, 0))) for p in pictures]))
+
+    def close(self) -> None:
+        """Ends the film."""
+        if self._encoder is not None:
+            self._encoder.close()
+            self._encoder = None
+
+    def abort(self) -> None:
+        """Ends what has not been closed."""
+        if self._encoder is not None:
+            self._encoder.abort()
+
+
+def summary(played: Sequence[Played]) -> dict[str, Any]:
+    """By policy and condition: success with its interval, how many came how far, times, refusals, clearance."""
+    found: dict[str, Any] = {}
+    for policy in dict.fromkeys(p.task.policy for p in played):
+        for condition in dict.fromkeys(p.task.condition for p in played):
+            of = [p for p in played if (p.task.policy, p.task.condition) == (policy, condition)]
+            times = [p.at_s["done"] for p in of if p.success]
+            found.setdefault(policy, {})[condition] = {
+                **share(p.success for p in of),
+                "came_to": {stage: sum(stage in p.at_s for p in of) / len(of) for stage in STAGES},
+                "median_time_s": float(np.median(times)) if times else None,
+                "refused_chunks_per_episode": sum(p.refused for p in of) / len(of),
+                "least_clearance_m": min(p.clearance_m for p in of),
+            }
+    return {"task": "onto the tray", "policies": found}
+
+
+def lines(report: dict[str, Any]) -> list[str]:
+    """The same as a table."""
+    head = f"{'':8} {'condition':12} {'success':>9} {'(95 %)':>11}  " + "".join(f"{s:>9}" for s in STAGES)
+    out = [f"{report['task']}:", f"{head} {'time':>8} {'refused':>8} {'room':>8}"]
+    for policy, conditions in report["policies"].items():
+        for condition, f in conditions.items():
+            low, high = f["success_95"]
+            came = "".join(f"{f['came_to'][stage]:>9.0%}" for stage in STAGES)
+            time = "–" if f["median_time_s"] is None else f"{f['median_time_s']:.1f} s"
+            out.append(
+                f"{policy:8} {condition:12} {f['success']:>9.0%} {f'{low:.0%}–{high:.0%}':>11}  {came} {time:>8} "
+                f"{f['refused_chunks_per_episode']:>8.2f} {1000 * f['least_clearance_m']:>5.0f} mm"
+            )
+    return out
