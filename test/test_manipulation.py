@@ -246,7 +246,7 @@ def test_it_is_done_when_it_stands_on_the_tray_untouched(aside_m, tilt_rad, done
 
 def test_the_benchmark_tells_what_came_of_it(tmp_path, capsys):
     file = tmp_path / "found.json"
-    arguments = ["--episodes", "1", "--policies", "still", "--conditions", "in view", "--workers", "1"]
+    arguments = ["--episodes", "1", "--policies", "still", "--conditions", "in view", "--workers", "1", "--limit", "1"]
     assert cli.main(["bench", "manipulation", *arguments, "--json", str(file), "--film", str(tmp_path / "films")]) == 0
     found = json.loads(file.read_text())
     figures = found["policies"]["still"]["in view"]
@@ -256,7 +256,9 @@ def test_the_benchmark_tells_what_came_of_it(tmp_path, capsys):
     assert (tmp_path / "films/still in view 0.mp4").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("arguments", [["--episodes", "0"], ["--workers", "0"], ["--first", "-1"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--episodes", "0"], ["--workers", "0"], ["--first", "-1"], ["--limit", "0"]], ids=" ".join
+)
 def test_bad_arguments_are_named(arguments, capsys):
     assert cli.main(["bench", "manipulation", *arguments]) == 2
     assert f"{arguments[0]} {arguments[1]}" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from sapave_ros.monitor.latency import Budget
 from sapave_ros.nodes.monitor_messages import latency_status
 from sapave_ros.top.flows import Flows, Newest
 from sapave_ros.top.processes import Load, process_name
-from sapave_ros.top.screen import STAGES, Picture, figures, lines
+from sapave_ros.top.screen import STAGES, Picture, figures, lines, silent
 
 
 def heard(rate: float = 1.0, until_s: float = 4.0, now_s: float = 4.0, leave_out: str = "") -> Flows:
@@ -97,6 +97,16 @@ def test_who_falls_silent_is_neither_well_nor_permitting():
         text = "\n".join(lines(shown, colour=False))
         assert text.startswith("no permit") and figures(shown)["state"] == "no permit"
         assert next(line for line in text.splitlines() if line.startswith("head ")).endswith("not heard")
+
+
+def test_who_has_not_been_heard_is_known_by_name():
+    nodes = {p.name for p in graph.PROCESSES if p.ros}
+    reporting = set(graph.stream(graph.HEALTH).publishers)
+    wrong, reported = dict.fromkeys(reporting, ""), {f"sapave/{name}": {} for name in nodes}
+    assert silent({}, {}) == nodes
+    assert silent(wrong, reported) == set()
+    assert silent(wrong, {}) == nodes - reporting
+    assert silent({}, reported) == reporting, "who should report its health is not heard by its diagnostics alone"
 
 
 def test_where_nothing_is_heard_that_is_said():

@@ -28,7 +28,7 @@ from sapave_ros.crew import crew
 from sapave_ros.dataset.video import VideoEncoder
 from sapave_ros.manipulation.expert import Expert
 from sapave_ros.manipulation.lockstep import Actor, Chunks, RobotLoop
-from sapave_ros.manipulation.progress import STAGES, Progress
+from sapave_ros.manipulation.progress import STAGES, Criterion, Progress
 from sapave_ros.manipulation.settings import CONDITIONS, Setting, onto_the_tray
 from sapave_ros.sim.rendering import HEAD_CAMERA, OBSERVER_CAMERA
 from sapave_ros.sim.world import World
@@ -44,11 +44,12 @@ _CAMERAS = (HEAD_CAMERA, OBSERVER_CAMERA)
 
 @dataclass(frozen=True)
 class Task:
-    """One episode, and where its film goes."""
+    """One episode. limit_s: how long it may take [s]. film: where a video of it goes, empty for none."""
 
     policy: str
     condition: str
     seed: int
+    limit_s: float
     film: str = ""
 
 
@@ -85,6 +86,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="of the episodes (default: %(default)s)")
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
+    limit_s = Criterion().time_limit_s
+    parser.add_argument(
+        "--limit", type=float, default=limit_s, metavar="S", help="of an episode (default: %(default)g)"
+    )
     parser.add_argument("--film", type=Path, metavar="DIR", help="also a video of each episode")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     json_argument(parser)
@@ -96,12 +101,20 @@ def run(args: argparse.Namespace) -> int:
     for name, value in (("--episodes", episodes), ("--workers", args.workers)):
         if value < 1:
             raise ValueError(f"{name} {value}; expected at least 1")
+    if not args.limit > 0:
+        raise ValueError(f"--limit {args.limit:g}; expected more than 0 s")
     if args.first < 0:
         raise ValueError(f"--first {args.first}; expected a seed, 0 or more")
     if args.film:
         args.film.mkdir(parents=True, exist_ok=True)
     tasks = [
-        Task(policy, condition, seed, str(args.film / f"{policy} {condition} {seed}.mp4") if args.film else "")
+        Task(
+            policy,
+            condition,
+            seed,
+            args.limit,
+            str(args.film / f"{policy} {condition} {seed}.mp4") if args.film else "",
+        )
         for policy in dict.fromkeys(args.policies)
         for condition in dict.fromkeys(args.conditions)
         for seed in range(args.first, args.first + episodes)
@@ -127,7 +140,7 @@ def play(task: Task) -> Played:
     world = World.of(setting.scene)
     film = _Film(world, Path(task.film)) if task.film else None
     try:
-        progress, clearance = Progress(world, setting), _Clearance(world)
+        progress, clearance = Progress(world, setting, Criterion(time_limit_s=task.limit_s)), _Clearance(world)
         loop = RobotLoop(world, Kinematics.from_urdf())
 
         def look(time_s: float) -> bool:

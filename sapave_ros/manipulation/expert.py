@@ -39,14 +39,23 @@ in front of it. In the URDF: knuckles at 0.1371, the tip of the thumb at 0.1075,
 _PALM_M, _BELOW_M = 0.024, -0.010
 """From the knuckles' axis: the palm's surface, and the middle of the fingers along the axis [m]."""
 
-_APPROACH_M, _CLEAR_M = 0.10, 0.10
-_AT_M, _OFF_THUMB_M = 0.009, 0.018
-_FIRM_N, _ENOUGH_N = 4.0, 8.0
-"""From this force on between thumb and fingers a thing is held and can be lifted [N]; with the other
-fingers press no more."""
+_APPROACH_M = 0.10
+"""The hand comes from so far beside a thing [m]: the thumb that faces the fingers stands out of the palm by that."""
+_CLEAR_M, _OVER_M = 0.10, 0.07
+"""A thing is carried so high above where it stood, and the empty hand passes so high above a thing [m]."""
+_AT_M, _IN_HAND_M, _STILL_IN_HAND_M = 0.009, 0.03, 0.07
+"""The grip is at a thing; it is around it; and around it still, as long as fingers touch it [m]."""
+_OFF_THUMB_M = 0.018
 _FACING = np.array([1.29, 0.0, 0.0, 0.0, 0.0, 0.0])
 _HOLDING = np.array([1.29, 0.0, 1.3, 1.3, 0.0, 0.0])
+"""Fingers [rad]: open with the thumb facing them, and closed. Two are enough, on the height of the thumb: all four
+tilt what they hold."""
+_OPEN_RAD = 0.15
+_FIRM_N, _ENOUGH_N = 4.0, 8.0
+"""From this force on between thumb and fingers a thing is held and can be lifted [N]; with the other fingers press no
+more: what is commanded would go on where they are stopped."""
 _FINGER_SPEED_RAD_S = 1.0
+
 _TURN_RAD, _TURN_AT_M, _TURN_PER_M = -0.1, (0.38, 0.15), (2.0, 3.3)
 """Yaw of a hand [rad] that holds something there, x and y in the torso, and by how much more further on: in the middle
 of the yaws that the elbow has room for beside the body and the wrist has range for."""
@@ -54,17 +63,71 @@ of the yaws that the elbow has room for beside the body and the wrist has range 
 _MIRRORED = np.array([1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
 _WEIGHTS = np.array([1.0, 1.0, 1.0, RADIAN_M, RADIAN_M, RADIAN_M])
 _DAMPING2 = 1e-4
+_UP = np.array([0.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True)
 class Aim:
-    """Where the hand is to go and what the fingers do. grip: (3,) of the point between thumb and fingers [m], in the
-    torso. fastest: [m/s]. fingers: (6,) [rad]. stage: what it is called."""
+    """Where the hand is to go and what the fingers do. stage: what it is called. grip: (3,) of the point between thumb
+    and fingers [m]; rotation: (3, 3) of the knuckles; both in the torso. fastest: [m/s]. fingers: (6,) [rad].
+    """
 
     stage: str
     grip: Floats
+    rotation: Floats
     fastest: float
     fingers: Floats
+
+
+@dataclass(frozen=True)
+class Now:
+    """What there is to decide by, in the torso. thing, tray: (3,) base and top [m]. held_at: (3,) where the thing is
+    gripped. grip: (3,) where the hand would grip. rotation: (3, 3) of knuckles that grip there. fingers: (6,) [rad].
+    grasp_n: what thumb and fingers both press with [N]. on_tray: whether the thing stands there.
+    """
+
+    thing: Floats
+    tray: Floats
+    held_at: Floats
+    grip: Floats
+    rotation: Floats
+    fingers: Floats
+    grasp_n: float
+    on_tray: bool
+
+    @property
+    def away(self) -> Floats:
+        """From the palm backwards, (3,)."""
+        return self.rotation[:, 0]
+
+    @property
+    def ahead(self) -> Floats:
+        """Along the fingers, (3,)."""
+        return -self.rotation[:, 1]
+
+    @property
+    def off(self) -> Floats:
+        """From the thing's grip to the hand's, (3,) [m]."""
+        return self.grip - self.held_at
+
+    @property
+    def back(self) -> float:
+        """How far the palm still is from where it would hold it [m]."""
+        return float(self.off @ self.away)
+
+    @property
+    def beside(self) -> float:
+        """How far the hand is off the line on which the palm comes [m]."""
+        return float(np.linalg.norm(self.off - self.back * self.away))
+
+    @property
+    def opened(self) -> bool:
+        return bool(self.fingers[1:].max() < _OPEN_RAD)
+
+    @property
+    def in_hand(self) -> bool:
+        bound = _STILL_IN_HAND_M if self.grasp_n > 0.0 else _IN_HAND_M
+        return self.beside < bound and abs(self.back) < bound
 
 
 class Expert:
@@ -82,106 +145,107 @@ class Expert:
         self._comfortable = np.array([READY[name] for name in g1.LEFT_ARM.names])
         self._speed = 0.7 * g1.LEFT_ARM.column("velocity")
         body = shape(setting.item.kind, setting.item.variant)
-        self._radius, self._height = body.radius, body.height
-        self._from_palm = np.array([-(_PALM_M + self._radius), -(self._radius + 0.004) + _THUMB_M, _BELOW_M])
+        self._height = body.height
+        # Above its base: half way up, and no lower than the hand is thick.
+        self._grip_height = max(0.05, min(0.5 * body.height, 0.1))
+        self._over = body.height - self._grip_height + _OVER_M
+        self._from_palm = np.array([-(_PALM_M + body.radius), -(body.radius + 0.004) + _THUMB_M, _BELOW_M])
         self._torso = world.data.xpos[world.model.body("torso_link").id].copy()
+        self._table = self._local(np.array(setting.item.position))[2]
         self._contacts = Contacts(world, setting.thing, setting.tray_block)
-        self._rotation = self._home_rotation = ik.hand_in_torso("left", self._comfortable)[:3, :3]
         self.stage = ""
 
     def act(self, world: World, stamp_s: float, positions: Floats) -> Chunks:
         """As `lockstep.Actor`."""
-        q = self._mirror * positions[self._arm]
-        aim = self._aim(world, q, positions[self._hand])
+        q, fingers = self._mirror * positions[self._arm], positions[self._hand]
+        aim = self._aim(self._now(world, q, fingers))
         self.stage = aim.stage
         arm = self._mirror * self._way(q, aim)
-        hand = _towards(positions[self._hand], aim.fingers)
-        other = ActionChunk(stamp_s, DT_S, self._names, np.hstack([arm, hand]))
+        other = ActionChunk(stamp_s, DT_S, self._names, np.hstack([arm, _towards(fingers, aim.fingers)]))
         return Chunks(self._look(world, stamp_s, positions), other)
 
     # -- what to do now ----------------------------------------------------------------------------
 
-    def _aim(self, world: World, q: Floats, fingers: Floats) -> Aim:
+    def _now(self, world: World, q: Floats, fingers: Floats) -> Now:
         thing, tray = self._local(world.pose(self._setting.thing)[:3, 3]), self._local(np.array(self._setting.tray))
-        table = self._local(np.array(self._setting.item.position))[2]
-        up = np.array([0.0, 0.0, 1.0])
-        held_at = thing + self._grip_height * up
-        hand = self._ik.hand_in_torso("left", q)
-        grip = hand[:3, 3] + hand[:3, :3] @ self._from_palm
-        self._rotation = _turned(_yaw(thing))
-        away = self._rotation[:, 0]  # from the palm backwards
-        off = grip - held_at
-        back = float(off @ away)
-        beside = float(np.linalg.norm(off - back * away))
         over_tray = float(np.abs(thing - tray)[:2].max()) < TRAY_HALF_M - 0.02
-        on_tray = over_tray and (thing[2] - tray[2] < 0.006 or self._contacts.on_tray())
-        grasp_n = self._grasp_n()
-        in_hand = (beside < 0.03 and abs(back) < 0.03) or (grasp_n > 0.0 and beside < 0.07 and abs(back) < 0.07)
-        opened = float(fingers[2:].max()) < 0.15 and fingers[1] < 0.15
-        if on_tray:
-            if in_hand and not opened:
-                return Aim("let go", grip, 0.0, _FACING)
-            # First along the fingers, so that the thumb leaves the thing: drawn along with it, it falls.
-            ahead = -self._rotation[:, 1]
-            free = held_at - _OFF_THUMB_M * ahead
-            if back < 0.03 and float(off @ ahead) > 0.3 * -_OFF_THUMB_M:
-                return Aim("leave", free + back * away, CAREFUL_M_S, _FACING)
-            if back < _APPROACH_M - 0.01 and beside < 0.06:
-                return Aim("retreat", free + away * (_APPROACH_M + 0.02), CAREFUL_M_S, _FACING)
-            if float(np.linalg.norm(off[:2])) < 0.15 and off[2] < self._over - 0.03:
-                return Aim("rise", np.array([*grip[:2], held_at[2] + self._over]), SPEED_M_S, _FACING)
-            self._rotation = self._home_rotation
-            return Aim("go home", self._home, SPEED_M_S, _FACING)
-        # What is commanded goes on where fingers are stopped: enough is enough.
-        holding = fingers if grasp_n >= _ENOUGH_N else _HOLDING
-        if in_hand and grasp_n >= _FIRM_N:
-            away_from_tray = float(np.linalg.norm((thing - tray)[:2]))
-            goal = tray + self._grip_height * up
-            if away_from_tray > 0.015:
-                lifted = thing[2] - table
-                if lifted < _CLEAR_M - 0.03 and away_from_tray > 0.05:
-                    return Aim("lift", held_at + (_CLEAR_M - lifted) * up + (grip - held_at), CAREFUL_M_S * 2, holding)
-                over = goal + (_CLEAR_M - 0.02) * up if away_from_tray > 0.03 else goal + (thing[2] - tray[2]) * up
-                return Aim("carry", over + (grip - held_at), SPEED_M_S, holding)
-            return Aim("put down", goal + (grip - held_at) - 0.004 * up, CAREFUL_M_S, holding)
-        if in_hand and (back < _AT_M or not opened):
-            return Aim("close", grip, 0.0, holding)
-        if not opened:
-            return Aim("open", grip, 0.0, _FACING)
-        if beside < 0.015 + 0.3 * max(_APPROACH_M - back, 0.0) and -0.02 < back < _APPROACH_M + 0.02:
-            return Aim("reach", held_at, CAREFUL_M_S, _FACING)
-        before = held_at + away * _APPROACH_M
-        level = float(np.linalg.norm((grip - before)[:2]))
-        clear_of_it = back > _APPROACH_M - 0.03 and level < 0.10
-        if level > 0.05 and grip[2] < held_at[2] + self._over - 0.03 and not clear_of_it:
-            return Aim("rise", np.array([*grip[:2], held_at[2] + self._over]), SPEED_M_S, _FACING)
-        if level > 0.05 and not clear_of_it:
-            return Aim("come", before + self._over * up, SPEED_M_S, _FACING)
-        return Aim("descend", before, SPEED_M_S, _FACING)
+        forces = self._contacts.forces_n()
+        return Now(
+            thing,
+            tray,
+            thing + self._grip_height * _UP,
+            self._grip(q),
+            _turned(_yaw(thing)),
+            fingers,
+            min(forces[THUMB], forces[FINGERS]),
+            over_tray and (thing[2] - tray[2] < 0.006 or self._contacts.on_tray()),
+        )
 
-    @property
-    def _grip_height(self) -> float:
-        """Above the thing's base [m]: half way up, and no lower than the hand is thick."""
-        return max(0.05, min(0.5 * self._height, 0.1))
+    def _aim(self, now: Now) -> Aim:
+        if now.on_tray:
+            return self._leave(now)
+        if now.in_hand and now.grasp_n >= _FIRM_N:
+            return self._bring(now)
+        if now.in_hand and (now.back < _AT_M or not now.opened):
+            fingers = now.fingers if now.grasp_n >= _ENOUGH_N else _HOLDING
+            return Aim("close", now.grip, now.rotation, 0.0, fingers)
+        if not now.opened:
+            return Aim("open", now.grip, now.rotation, 0.0, _FACING)
+        return self._fetch(now)
 
-    @property
-    def _over(self) -> float:
-        """How far above the grip the hand passes over the thing [m]."""
-        return self._height - self._grip_height + 0.07
+    def _fetch(self, now: Now) -> Aim:
+        """To the thing, open: over it to its side, down, and with the palm ahead."""
+        if now.beside < 0.015 + 0.3 * max(_APPROACH_M - now.back, 0.0) and -0.02 < now.back < _APPROACH_M + 0.02:
+            return Aim("reach", now.held_at, now.rotation, CAREFUL_M_S, _FACING)
+        before = now.held_at + now.away * _APPROACH_M
+        level = float(np.linalg.norm((now.grip - before)[:2]))
+        if level < 0.05 or (now.back > _APPROACH_M - 0.03 and level < 0.10):
+            return Aim("descend", before, now.rotation, SPEED_M_S, _FACING)
+        if now.off[2] < self._over - 0.03:
+            return self._rise(now)
+        return Aim("come", before + self._over * _UP, now.rotation, SPEED_M_S, _FACING)
 
-    @property
-    def _home(self) -> Floats:
-        hand = self._ik.hand_in_torso("left", self._comfortable)
+    def _rise(self, now: Now) -> Aim:
+        """Straight up, until the hand passes over the thing."""
+        grip = np.array([*now.grip[:2], now.held_at[2] + self._over])
+        return Aim("rise", grip, now.rotation, SPEED_M_S, _FACING)
+
+    def _bring(self, now: Now) -> Aim:
+        """To the tray, held: up, over it, down."""
+        fingers = now.fingers if now.grasp_n >= _ENOUGH_N else _HOLDING
+        level = float(np.linalg.norm((now.thing - now.tray)[:2]))
+        lifted = now.thing[2] - self._table
+        goal = now.tray + self._grip_height * _UP
+        if level <= 0.015:
+            return Aim("put down", goal + now.off - 0.004 * _UP, now.rotation, CAREFUL_M_S, fingers)
+        if level > 0.05 and lifted < _CLEAR_M - 0.03:
+            return Aim("lift", now.grip + (_CLEAR_M - lifted) * _UP, now.rotation, 2 * CAREFUL_M_S, fingers)
+        above = _CLEAR_M - 0.02 if level > 0.03 else now.thing[2] - now.tray[2]
+        return Aim("carry", goal + above * _UP + now.off, now.rotation, SPEED_M_S, fingers)
+
+    def _leave(self, now: Now) -> Aim:
+        """Away from a thing that stands where it should."""
+        if now.in_hand and not now.opened:
+            return Aim("let go", now.grip, now.rotation, 0.0, _FACING)
+        # First along the fingers, so that the thumb leaves the thing: drawn along with it, it falls.
+        free = now.held_at - _OFF_THUMB_M * now.ahead
+        if now.back < 0.03 and float(now.off @ now.ahead) > -0.3 * _OFF_THUMB_M:
+            return Aim("leave", free + now.back * now.away, now.rotation, CAREFUL_M_S, _FACING)
+        if now.back < _APPROACH_M - 0.01 and now.beside < 0.06:
+            return Aim("retreat", free + now.away * (_APPROACH_M + 0.02), now.rotation, CAREFUL_M_S, _FACING)
+        if float(np.linalg.norm(now.off[:2])) < 0.15 and now.off[2] < self._over - 0.03:
+            return self._rise(now)
+        rotation = self._ik.hand_in_torso("left", self._comfortable)[:3, :3]
+        return Aim("go home", self._grip(self._comfortable), rotation, SPEED_M_S, _FACING)
+
+    def _grip(self, q: Floats) -> Floats:
+        """The point between thumb and fingers (3,) [m] at the arm's positions (7,)."""
+        hand = self._ik.hand_in_torso("left", q)
         return hand[:3, 3] + hand[:3, :3] @ self._from_palm
 
     def _local(self, point: Floats) -> Floats:
         """Of the world to the torso, mirrored for the right hand."""
         return (point - self._torso) * np.array([1.0, self._sign, 1.0])
-
-    def _grasp_n(self) -> float:
-        """How firmly it is held [N]: the smaller of what thumb and fingers press on it with."""
-        forces = self._contacts.forces_n()
-        return min(forces[THUMB], forces[FINGERS])
 
     # -- how -----------------------------------------------------------------------------------------
 
@@ -199,7 +263,7 @@ class Expert:
     def _velocity(self, q: Floats, aim: Aim) -> Floats:
         hand = self._ik.hand_in_torso("left", q)
         away = aim.grip - (hand[:3, 3] + hand[:3, :3] @ self._from_palm)
-        turn = _rotation_vector(self._rotation @ hand[:3, :3].T)
+        turn = _rotation_vector(aim.rotation @ hand[:3, :3].T)
         distance, angle = float(np.linalg.norm(away)), float(np.linalg.norm(turn))
         speed = min(aim.fastest, distance / TIME_S) / max(distance, 1e-9)
         turning = min(1.0, angle / TIME_S) / max(angle, 1e-9)
