@@ -127,7 +127,7 @@ def wilson(p: float, n: int) -> tuple[float, float]:
     z = 1.96
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return float(centre - half), float(centre + half)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
 def judged(views: NDArray[np.floating], criterion: LookCriterion) -> LookScore:
