@@ -137,6 +137,10 @@ MOTOR_NAMES: tuple[str, ...] = (
 """URDF joint names of the body motors in LowState_/LowCmd_ order, (29)."""
 
 
+ARM_MIRROR = np.array([-1.0 if part in _MIRRORED else 1.0 for part in _ARM])
+"""Signs (7,) that take the positions of one arm to its mirror image on the other."""
+
+
 def _arm(side: str, first_motor: int) -> JointGroup:
     joints = []
     for i, (part, (lower, upper, kp, kd)) in enumerate(_ARM.items()):

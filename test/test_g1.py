@@ -118,3 +118,12 @@ def test_inspire_order_is_right_hand_first_from_pinky_to_thumb():
 def test_missing_model_names_the_places_looked_at():
     with pytest.raises(FileNotFoundError, match="no/such/file"):
         g1.model_path("no/such/file")
+
+
+def test_the_right_arm_is_the_mirror_image_of_the_left_one():
+    ends = np.sort([g1.ARM_MIRROR * g1.LEFT_ARM.lower, g1.ARM_MIRROR * g1.LEFT_ARM.upper], axis=0)
+    np.testing.assert_array_equal(ends, [g1.RIGHT_ARM.lower, g1.RIGHT_ARM.upper])
+    for side in (g1.LEFT_ARM, g1.RIGHT_ARM):
+        home = np.array([g1.ARMS_HOME[name] for name in side.names])
+        mirror = g1.RIGHT_ARM if side is g1.LEFT_ARM else g1.LEFT_ARM
+        np.testing.assert_array_equal(g1.ARM_MIRROR * home, [g1.ARMS_HOME[name] for name in mirror.names])

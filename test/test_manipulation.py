@@ -167,7 +167,7 @@ def test_it_follows_increments_and_refuses_what_the_limits_refuse(kinematics):
 def test_the_expert_puts_it_on_the_tray_by_friction_alone(kinematics, ik, side, condition):
     setting = of_side(side, condition)
     world = World.of(setting.scene)
-    progress, contacts = Progress(world, setting), Contacts(world, setting.thing, setting.tray_block)
+    progress, contacts = Progress(world, setting), Contacts(world, setting)
     loop = RobotLoop(world, kinematics)
     held = []
 

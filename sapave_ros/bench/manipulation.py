@@ -191,16 +191,16 @@ class _Film:
     def __init__(self, world: World, path: Path) -> None:
         self._world = world
         self._frames = 0
-        height, width = max(c.height for c in _CAMERAS), sum(c.width for c in _CAMERAS)
-        self._encoder: VideoEncoder | None = VideoEncoder(path, height, width, FILM_FPS)
+        self._height = max(camera.height for camera in _CAMERAS)
+        width = sum(camera.width for camera in _CAMERAS)
+        self._encoder: VideoEncoder | None = VideoEncoder(path, self._height, width, FILM_FPS)
 
     def look(self, time_s: float) -> None:
         if self._encoder is None or time_s < self._frames / FILM_FPS:
             return
         self._frames += 1
         pictures = [self._world.picture(camera) for camera in _CAMERAS]
-        height = max(len(p) for p in pictures)
-        self._encoder.write(np.hstack([np.pad(p, ((0, height - len(p)), (0, 0), (0, 0))) for p in pictures]))
+        self._encoder.write(np.hstack([np.pad(p, ((0, self._height - len(p)), (0, 0), (0, 0))) for p in pictures]))
 
     def close(self) -> None:
         """Ends the film."""

@@ -7,24 +7,19 @@ from collections.abc import Iterator
 import mujoco
 import numpy as np
 
+from sapave_ros.manipulation.settings import Setting
 from sapave_ros.sim.world import World
 
 THUMB, FINGERS, HAND, REST = "thumb", "fingers", "hand", "rest of the robot"
 
 
 class Contacts:
-    """Of one thing of a world's scene; name: of the item. Raises KeyError that lists the names.
+    """Of the thing of a setting, in a world with its scene."""
 
-    tray: index of the block that it is to stand on.
-    """
-
-    def __init__(self, world: World, name: str, tray: int) -> None:
-        item = world.scene.items[world.scene.index(name)] if world.scene else None
-        if item is None:
-            raise RuntimeError("no scene: call load() first")
+    def __init__(self, world: World, setting: Setting) -> None:
         self._world = world
-        self._thing = world.stage.objects[item.kind, item.variant][0]
-        self._tray = world.stage.blocks[tray]
+        self._thing = world.stage.objects[setting.item.kind, setting.item.variant][0]
+        self._tray = world.stage.blocks[setting.tray_block]
         self._furniture = frozenset(world.stage.blocks)
         self._parts = {i: _part(world.model.body(i).name) for i in range(1, world.model.nbody)}
 

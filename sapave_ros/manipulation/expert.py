@@ -60,7 +60,6 @@ _TURN_RAD, _TURN_AT_M, _TURN_PER_M = -0.1, (0.38, 0.15), (2.0, 3.3)
 """Yaw of a hand [rad] that holds something there, x and y in the torso, and by how much more further on: in the middle
 of the yaws that the elbow has room for beside the body and the wrist has range for."""
 
-_MIRRORED = np.array([1.0, -1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
 _WEIGHTS = np.array([1.0, 1.0, 1.0, RADIAN_M, RADIAN_M, RADIAN_M])
 _DAMPING2 = 1e-4
 _UP = np.array([0.0, 0.0, 1.0])
@@ -136,7 +135,7 @@ class Expert:
     def __init__(self, world: World, setting: Setting, ik: HandIk) -> None:
         self._setting, self._ik = setting, ik
         self._sign = 1.0 if setting.side == "left" else -1.0
-        self._mirror = _MIRRORED if setting.side == "right" else np.ones(7)
+        self._mirror = g1.ARM_MIRROR if setting.side == "right" else np.ones(7)
         group, hand = (g1.LEFT_ARM, g1.LEFT_HAND) if setting.side == "left" else (g1.RIGHT_ARM, g1.RIGHT_HAND)
         self._names = group.names + hand.names
         self._arm = [g1.POLICY.names.index(name) for name in group.names]
@@ -152,7 +151,7 @@ class Expert:
         self._from_palm = np.array([-(_PALM_M + body.radius), -(body.radius + 0.004) + _THUMB_M, _BELOW_M])
         self._torso = world.data.xpos[world.model.body("torso_link").id].copy()
         self._table = self._local(np.array(setting.item.position))[2]
-        self._contacts = Contacts(world, setting.thing, setting.tray_block)
+        self._contacts = Contacts(world, setting)
         self.stage = ""
 
     def act(self, world: World, stamp_s: float, positions: Floats) -> Chunks:

@@ -13,21 +13,20 @@ from typing import Protocol
 import numpy as np
 
 from sapave_ros import g1, graph
+from sapave_ros.bench.lockstep import EPOCH_S, LoopTiming
 from sapave_ros.core.arm import ArmController
 from sapave_ros.core.controller import ControllerConfig, JointController, Phase
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.drivers.unitree_stream import WAIST, WAIST_KD, WAIST_KP
-from sapave_ros.sim.body import Body
+from sapave_ros.sim.body import HAND_STATE_EVERY, Body
 from sapave_ros.sim.stage import TIMESTEP_S
 from sapave_ros.sim.unitree_face import ArmCommand
 from sapave_ros.sim.world import World
 from sapave_ros.types import ActionChunk, ArmSetpoint, BodyState, Floats, JointState, Mode, Permit
 
-EPOCH_S = 1_000_000_000.0
-"""ROS time at which every episode begins [s]."""
-
 TICK_S = 1.0 / graph.ARM_LOOP_HZ
 _HEAD_EVERY_S = 1.0 / graph.HEAD_LOOP_HZ
+_HANDS_EVERY_S = HAND_STATE_EVERY * TIMESTEP_S
 _STEPS = round(TICK_S / TIMESTEP_S)
 _ARM_MOTORS = np.array([j.motor for j in g1.ARMS.joints])
 _ENABLED = np.ones(g1.NUM_MOTORS, np.uint8)
@@ -49,14 +48,6 @@ class Actor(Protocol):
     def act(self, world: World, stamp_s: float, positions: Floats) -> Chunks:
         """Chunks for the measured positions (28,) [rad] in `g1.POLICY` order at ROS time stamp_s. Only an expert looks
         at the world."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """inference_period_s, inference_delay_s (exposure to chunk): of the graph as measured [s]."""
-
-    inference_period_s: float = 1 / graph.INFERENCE_HZ
-    inference_delay_s: float = 0.06
 
 
 class _Wires:
@@ -103,7 +94,7 @@ class _Wires:
 
     def publish_hands(self, q: Floats) -> None:
         before = q if self.hand_state is None else self.hand_state.positions
-        self.hand_state = JointState(self.now_s, q, (q - before) / 0.01)
+        self.hand_state = JointState(self.now_s, q, (q - before) / _HANDS_EVERY_S)
 
     def goal_rad(self) -> Floats | None:
         return self.goal
@@ -132,10 +123,10 @@ class _Wires:
 
 class RobotLoop:
     """The stand-in robot with both of its controllers. time_s: since control was taken [s]. refused: chunks that the
-    controllers refused, clamped: commands of arms and hands that the gate changed."""
+    controllers refused."""
 
-    def __init__(self, world: World, kinematics: Kinematics, timing: Timing | None = None) -> None:
-        self.world, self._timing = world, timing or Timing()
+    def __init__(self, world: World, kinematics: Kinematics, timing: LoopTiming | None = None) -> None:
+        self.world, self._timing = world, timing or LoopTiming()
         self._wires = _Wires(world.motor_positions[WAIST])
         self._body = Body(world, self._wires, self._wires, state_every=_STEPS)
         self._head = JointController(g1.HEAD, _HEAD_EVERY_S, ControllerConfig(), shared=False)

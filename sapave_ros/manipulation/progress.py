@@ -35,7 +35,7 @@ class Progress:
         self.criterion = criterion or Criterion()
         self.at_s: dict[str, float] = {}
         self._world, self._setting = world, setting
-        self._contacts = Contacts(world, setting.thing, setting.tray_block)
+        self._contacts = Contacts(world, setting)
         self._start_m = float(world.pose(setting.thing)[2, 3])
         self._before: tuple[float, np.ndarray] | None = None
         self._stands_since_s: float | None = None

@@ -43,11 +43,10 @@ TRAY_HALF_M, TRAY_M = 0.075, 0.012
 _APART_M = 0.02
 _FRONT_M = 0.24
 
-_READY_LEFT = (0.765, 0.343, 0.81, -0.66, -0.807, 0.236, -0.324)
-_MIRRORED = ("shoulder_roll", "shoulder_yaw", "wrist_roll", "wrist_yaw")
+_READY_LEFT = np.array([0.765, 0.343, 0.81, -0.66, -0.807, 0.236, -0.324])
 READY: dict[str, float] = {
-    **dict(zip(g1.LEFT_ARM.names, _READY_LEFT)),
-    **{name: -q if any(part in name for part in _MIRRORED) else q for name, q in zip(g1.RIGHT_ARM.names, _READY_LEFT)},
+    **dict(zip(g1.LEFT_ARM.names, _READY_LEFT.tolist())),
+    **dict(zip(g1.RIGHT_ARM.names, (g1.ARM_MIRROR * _READY_LEFT).tolist())),
 }
 """Arms [rad] as they stand at the start: the hands beside the table's edge, open, in nobody's view."""
 
