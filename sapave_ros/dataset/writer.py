@@ -146,7 +146,11 @@ class DatasetWriter:
         if self._buffer is None:
             path = self._root / f"episode-{self.episodes:06d}.mp4"
             encoder = video.VideoEncoder(path, height, width, self.fps)
-            self._buffer = _Buffer(encoder, _Pngs(path.with_suffix(".depth")))
+            try:
+                self._buffer = _Buffer(encoder, _Pngs(path.with_suffix(".depth")))
+            except OSError:
+                encoder.abort()
+                raise
         self.size = (height, width)
         buffer = self._buffer
         buffer.encoder.write(frame.rgb)

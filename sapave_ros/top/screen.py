@@ -50,11 +50,6 @@ class Picture:
         return permit_now(self.state, self.reason, math.inf if permit is None else permit.age_s)
 
     @property
-    def silent(self) -> frozenset[str]:
-        """See `silent`."""
-        return silent(self.wrong, self.reported)
-
-    @property
     def there(self) -> bool:
         """Whether anything of the graph has been heard."""
         return bool(self.reported or self.wrong) or any(math.isfinite(f.age_s) for f in self.flows)
@@ -83,6 +78,7 @@ def lines(picture: Picture, colour: bool) -> list[str]:
         line = f"{f.topic:{width}}  {rate:>9}  {f.nominal_hz:>5g}  {age:>9}"
         out.append(f"{line}  {paint(f.wrong, 'yellow')}" if f.wrong else line)
     out += ["", paint(f"{'process':10}  {'CPU':>6}  {'memory':>8}  health", "bold")]
+    unheard = silent(picture.wrong, picture.reported)
     for p in graph.PROCESSES:
         load = picture.loads.get(p.name)
         cpu, memory = (f"{load.cpu:.0%}", f"{load.memory_mb:.0f} MB") if load else ("–", "–")
@@ -93,7 +89,7 @@ def lines(picture: Picture, colour: bool) -> list[str]:
         elif p.name in picture.wrong:
             health = paint(picture.wrong[p.name], "red") or "all is well"
         else:
-            health = paint("not heard", "yellow") if p.name in picture.silent else ""
+            health = paint("not heard", "yellow") if p.name in unheard else ""
         out.append(f"{p.name:10}  {cpu:>6}  {memory:>8}  {health}".rstrip())
     out += ["", paint(f"{'latency':26}  {'median':>9}", "bold")]
     for name, node, key in STAGES:
