@@ -92,6 +92,7 @@ def test_whatever_comes_the_arms_keep_clear(slow, seed) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # minutes by itself; beside others it met the 180 s of quick tests
 @pytest.mark.parametrize("slow", [True, False], ids=["slowed", "gate alone"])
 @given(seed=st.integers(0, 2**31))
 @settings(deadline=None, max_examples=150)
