@@ -16,8 +16,8 @@ from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.manipulation.contacts import FINGERS, THUMB, Contacts
 from sapave_ros.manipulation.expert import Expert
 from sapave_ros.manipulation.lockstep import Chunks, RobotLoop
-from sapave_ros.manipulation.progress import Criterion, Progress
-from sapave_ros.manipulation.settings import CONDITIONS, REACH_X_M, REACH_Y_M, TRAY_HALF_M, Setting, onto_the_tray
+from sapave_ros.manipulation.progress import Criterion, Placed
+from sapave_ros.manipulation.settings import CONDITIONS, REACH_X_M, REACH_Y_M, TRAY_HALF_M, Placing, onto_the_tray
 from sapave_ros.sim.scene import Scene
 from sapave_ros.sim.world import World
 from sapave_ros.types import ActionChunk
@@ -38,11 +38,11 @@ def ik():
     return HandIk()
 
 
-def of_side(side: str, condition: str = CONDITIONS[0]) -> Setting:
+def of_side(side: str, condition: str = CONDITIONS[0]) -> Placing:
     return next(s for s in (onto_the_tray(seed, condition) for seed in range(50)) if s.side == side)
 
 
-def put(world: World, setting: Setting, position, turn=(1.0, 0.0, 0.0, 0.0)) -> None:
+def put(world: World, setting: Placing, position, turn=(1.0, 0.0, 0.0, 0.0)) -> None:
     """The thing there, at rest."""
     body, _ = world.stage.objects[setting.item.kind, setting.item.variant]
     joint = world.model.body_jntadr[body]
@@ -74,7 +74,7 @@ def test_the_head_sees_the_thing_at_the_start_or_does_not(condition):
     for seed in range(8):
         setting = onto_the_tray(seed, condition)
         world = World.of(setting.scene)
-        looked = world.look_target(setting.thing, visibility=False)
+        looked = world.look_target(setting.target, visibility=False)
         world.close()
         assert looked.in_view == (condition == "in view"), (seed, math.degrees(looked.angle_rad))
 
@@ -93,14 +93,14 @@ def test_what_is_loose_falls_and_comes_to_rest_on_what_is_below():
     x, y, z = setting.item.position
     put(world, setting, (x, y, z + 0.03))
     world.run(0.05)
-    assert world.pose(setting.thing)[2, 3] < z + 0.025
+    assert world.pose(setting.target)[2, 3] < z + 0.025
     world.run(1.0)
-    assert world.pose(setting.thing)[:3, 3] == pytest.approx((x, y, z), abs=3e-3)
-    assert world.pose(setting.thing)[2, 2] > 0.999
-    centre = world.centre(setting.thing)
+    assert world.pose(setting.target)[:3, 3] == pytest.approx((x, y, z), abs=3e-3)
+    assert world.pose(setting.target)[2, 2] > 0.999
+    centre = world.centre(setting.target)
     world.reset()
-    assert world.pose(setting.thing)[:3, 3] == pytest.approx(setting.item.position)
-    assert world.centre(setting.thing) == pytest.approx(centre, abs=5e-3)
+    assert world.pose(setting.target)[:3, 3] == pytest.approx(setting.item.position)
+    assert world.centre(setting.target) == pytest.approx(centre, abs=5e-3)
     world.close()
 
 
@@ -110,7 +110,7 @@ def test_what_is_not_loose_stays_where_it_is():
     floating = replace(setting.item, position=(x, y, z + 0.2), loose=False)
     world = World.of(replace(setting.scene, items=(floating,)))
     world.run(0.5)
-    assert world.centre(setting.thing)[2] > z + 0.2
+    assert world.centre(setting.target)[2] > z + 0.2
     world.close()
 
 
@@ -167,12 +167,12 @@ def test_it_follows_increments_and_refuses_what_the_limits_refuse(kinematics):
 def test_the_expert_puts_it_on_the_tray_by_friction_alone(kinematics, ik, side, condition):
     setting = of_side(side, condition)
     world = World.of(setting.scene)
-    progress, contacts = Progress(world, setting), Contacts(world, setting)
+    progress, contacts = Placed(world, setting), Contacts(world, setting)
     loop = RobotLoop(world, kinematics)
     held = []
 
     def look(time_s: float) -> bool:
-        if world.pose(setting.thing)[2, 3] > setting.item.position[2] + 0.05:
+        if world.pose(setting.target)[2, 3] > setting.item.position[2] + 0.05:
             held.append(contacts.forces_n())
         return progress.update(time_s)
 
@@ -189,13 +189,13 @@ def test_the_expert_puts_it_on_the_tray_by_friction_alone(kinematics, ik, side, 
 def test_a_thing_that_is_taken_away_is_fetched_where_it_is_then(kinematics, ik, stage):
     setting = of_side("left")
     world = World.of(setting.scene)
-    progress, expert = Progress(world, setting), Expert(world, setting, ik)
+    progress, expert = Placed(world, setting), Expert(world, setting, ik)
     loop = RobotLoop(world, kinematics)
     moved = []
 
     def look(time_s: float) -> bool:
         if expert.stage == "reach" and not moved:
-            x, y, z = world.pose(setting.thing)[:3, 3]
+            x, y, z = world.pose(setting.target)[:3, 3]
             moved.append((x, y))
             put(world, setting, (x + (0.03 if x < np.mean(REACH_X_M) else -0.03), y, z))
         return progress.update(time_s)
@@ -213,7 +213,7 @@ def test_what_is_on_the_tray_already_is_left_there(kinematics, ik):
     loop = RobotLoop(world, kinematics)
     loop.run(expert, lambda time_s: time_s >= 3.0)
     assert expert.stage == "go home"
-    assert world.pose(setting.thing)[:3, 3] == pytest.approx(setting.tray, abs=3e-3)
+    assert world.pose(setting.target)[:3, 3] == pytest.approx(setting.tray, abs=3e-3)
     world.close()
 
 
@@ -231,7 +231,7 @@ def test_it_is_done_when_it_stands_on_the_tray_untouched(aside_m, tilt_rad, done
     x, y, z = setting.tray
     lifted = setting.base_radius_m if tilt_rad else 0.001
     put(world, setting, (x, y + aside_m, z + lifted), (math.cos(tilt_rad / 2), 0.0, math.sin(tilt_rad / 2), 0.0))
-    progress = Progress(world, setting, Criterion(time_limit_s=2.0))
+    progress = Placed(world, setting, Criterion(time_limit_s=2.0))
     for tick in range(200):
         if progress.update(tick / 30):
             break
@@ -249,11 +249,11 @@ def test_the_benchmark_tells_what_came_of_it(tmp_path, capsys):
     arguments = ["--episodes", "1", "--policies", "still", "--conditions", "in view", "--workers", "1", "--limit", "1"]
     assert cli.main(["bench", "manipulation", *arguments, "--json", str(file), "--film", str(tmp_path / "films")]) == 0
     found = json.loads(file.read_text())
-    figures = found["policies"]["still"]["in view"]
+    figures = found["tasks"]["onto the tray"]["still"]["in view"]
     assert figures["episodes"] == 1 and figures["success"] == 0.0 and figures["came_to"]["reached"] == 0.0
     assert found["episodes"][0]["instruction"].startswith("put the ")
     assert "still" in capsys.readouterr().out
-    assert (tmp_path / "films/still in view 0.mp4").stat().st_size > 10_000
+    assert (tmp_path / "films/onto the tray still in view 0.mp4").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""`sapave bench manipulation`: a thing onto a tray, closed loop in lockstep, by friction between fingers and thing.
+"""`sapave bench manipulation`: ActiveManip-Bench, closed loop in lockstep, by friction between fingers and thing.
 
-Settings as in `manipulation.settings`, the robot with limits, gate and controllers as in `manipulation.lockstep`. So
+Tasks as in `manipulation.tasks`, the robot with limits, gate and controllers as in `manipulation.lockstep`. So
 far it is played by an expert that knows where everything is, and by one that does nothing: the shipped policy moves no
 arms.
 """
@@ -26,10 +26,10 @@ from sapave_ros.core.hand_ik import HandIk
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.crew import crew
 from sapave_ros.dataset.video import VideoEncoder
-from sapave_ros.manipulation.expert import Expert
 from sapave_ros.manipulation.lockstep import Actor, Chunks, RobotLoop
-from sapave_ros.manipulation.progress import STAGES, Criterion, Progress
-from sapave_ros.manipulation.settings import CONDITIONS, Setting, onto_the_tray
+from sapave_ros.manipulation.progress import STAGES, Criterion
+from sapave_ros.manipulation.settings import CONDITIONS, Setting
+from sapave_ros.manipulation.tasks import TASKS
 from sapave_ros.sim.rendering import HEAD_CAMERA, OBSERVER_CAMERA
 from sapave_ros.sim.world import World
 from sapave_ros.types import Floats
@@ -43,9 +43,10 @@ _CAMERAS = (HEAD_CAMERA, OBSERVER_CAMERA)
 
 
 @dataclass(frozen=True)
-class Task:
-    """One episode. limit_s: how long it may take [s]. film: where a video of it goes, empty for none."""
+class Episode:
+    """task: of `TASKS`. limit_s: how long it may take [s]. film: where a video of it goes, empty for none."""
 
+    task: str
     policy: str
     condition: str
     seed: int
@@ -60,7 +61,7 @@ class Played:
     reason of a controller or the gate to refuse something, of an episode that failed.
     """
 
-    task: Task
+    episode: Episode
     side: str
     instruction: str
     success: bool
@@ -84,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=int, help=f"of each condition (default: {EPISODES})")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} episodes of each condition")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="of the episodes (default: %(default)s)")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
     limit_s = Criterion().time_limit_s
@@ -107,26 +109,29 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--first {args.first}; expected a seed, 0 or more")
     if args.film:
         args.film.mkdir(parents=True, exist_ok=True)
-    tasks = [
-        Task(
+    wanted = [
+        Episode(
+            task,
             policy,
             condition,
             seed,
             args.limit,
-            str(args.film / f"{policy} {condition} {seed}.mp4") if args.film else "",
+            str(args.film / f"{task} {policy} {condition} {seed}.mp4") if args.film else "",
         )
+        for task in dict.fromkeys(args.tasks)
         for policy in dict.fromkeys(args.policies)
         for condition in dict.fromkeys(args.conditions)
         for seed in range(args.first, args.first + episodes)
     ]
-    done = dict(tqdm(crew(args.workers)(play, tasks), total=len(tasks), unit="episode", dynamic_ncols=True))
-    played = [done[task] for task in tasks]
+    done = dict(tqdm(crew(args.workers)(play, wanted), total=len(wanted), unit="episode", dynamic_ncols=True))
+    played = [done[episode] for episode in wanted]
     report = summary(played)
     print("\n".join(lines(report)))
     for p in played:
-        if not p.success and p.task.policy == "expert":
+        if not p.success and p.episode.policy == "expert":
+            where = f"{p.episode.task}, {p.episode.condition}, seed {p.episode.seed}"
             reached = [stage for stage in STAGES if stage in p.at_s]
-            print(f"failed: {p.task.condition}, seed {p.task.seed}, {p.instruction}: {', '.join(reached)}; {p.why}")
+            print(f"failed: {where}, {p.instruction}: {', '.join(reached)}; {p.why}")
     if args.film:
         print(f"films in {args.film}")
     if args.json:
@@ -134,13 +139,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def play(task: Task) -> Played:
+def play(episode: Episode) -> Played:
     """One episode."""
-    setting = onto_the_tray(task.seed, task.condition)
+    task = TASKS[episode.task]
+    setting = task.setting(episode.seed, episode.condition)
     world = World.of(setting.scene)
-    film = _Film(world, Path(task.film)) if task.film else None
+    film = _Film(world, Path(episode.film)) if episode.film else None
     try:
-        progress, clearance = Progress(world, setting, Criterion(time_limit_s=task.limit_s)), _Clearance(world)
+        progress = task.progress(world, setting, Criterion(time_limit_s=episode.limit_s))
+        clearance = _Clearance(world)
         loop = RobotLoop(world, Kinematics.from_urdf())
 
         def look(time_s: float) -> bool:
@@ -149,7 +156,7 @@ def play(task: Task) -> Played:
                 film.look(time_s)
             return progress.update(time_s)
 
-        loop.run(_actor(task.policy, world, setting), look)
+        loop.run(_actor(episode, world, setting), look)
         if film is not None:
             film.close()
     finally:
@@ -157,7 +164,7 @@ def play(task: Task) -> Played:
             film.abort()
         world.close()
     return Played(
-        task,
+        episode,
         setting.side,
         setting.instruction,
         progress.success,
@@ -169,8 +176,11 @@ def play(task: Task) -> Played:
     )
 
 
-def _actor(policy: str, world: World, setting: Setting) -> Actor:
-    return Expert(world, setting, HandIk()) if policy == "expert" else Still()
+def _actor(episode: Episode, world: World, setting: Setting) -> Actor:
+    if episode.policy == "still":
+        return Still()
+    expert: Actor = TASKS[episode.task].expert(world, setting, HandIk())
+    return expert
 
 
 class _Clearance:
@@ -215,28 +225,30 @@ class _Film:
 
 
 def summary(played: Sequence[Played]) -> dict[str, Any]:
-    """By policy and condition: success with its interval, how many came how far, times, refusals, clearance."""
+    """By task, policy and condition: success with its interval, how many came how far, times, refusals, clearance."""
+    cells: dict[tuple[str, str, str], list[Played]] = {}
+    for p in played:
+        cells.setdefault((p.episode.task, p.episode.policy, p.episode.condition), []).append(p)
     found: dict[str, Any] = {}
-    for policy in dict.fromkeys(p.task.policy for p in played):
-        for condition in dict.fromkeys(p.task.condition for p in played):
-            of = [p for p in played if (p.task.policy, p.task.condition) == (policy, condition)]
-            times = [p.at_s["done"] for p in of if p.success]
-            found.setdefault(policy, {})[condition] = {
-                **share(p.success for p in of),
-                "came_to": {stage: sum(stage in p.at_s for p in of) / len(of) for stage in STAGES},
-                "median_time_s": float(np.median(times)) if times else None,
-                "refused_chunks_per_episode": sum(p.refused for p in of) / len(of),
-                "least_clearance_m": min(p.clearance_m for p in of),
-            }
-    return {"task": "onto the tray", "policies": found}
+    for (task, policy, condition), of in cells.items():
+        times = [p.at_s["done"] for p in of if p.success]
+        found.setdefault(task, {}).setdefault(policy, {})[condition] = {
+            **share(p.success for p in of),
+            "came_to": {stage: sum(stage in p.at_s for p in of) / len(of) for stage in STAGES},
+            "median_time_s": float(np.median(times)) if times else None,
+            "refused_chunks_per_episode": sum(p.refused for p in of) / len(of),
+            "least_clearance_m": min(p.clearance_m for p in of),
+        }
+    return {"tasks": found}
 
 
 def lines(report: dict[str, Any]) -> list[str]:
     """The same as a table."""
-    head = f"{'':8} {'condition':12} {'success':>9} {'(95 %)':>11}  " + "".join(f"{s:>9}" for s in STAGES)
-    out = [f"{report['task']}:", f"{head} {'time':>8} {'refused':>8} {'room':>8}"]
-    for policy, conditions in report["policies"].items():
-        for condition, f in conditions.items():
+    head = f"{'policy':8} {'condition':12} {'success':>9} {'(95 %)':>11}  " + "".join(f"{s:>9}" for s in STAGES)
+    out = []
+    for task, policies in report["tasks"].items():
+        out += [f"{task}:", f"{head} {'time':>8} {'refused':>8} {'room':>8}"]
+        for policy, condition, f in ((p, c, f) for p, of in policies.items() for c, f in of.items()):
             low, high = f["success_95"]
             came = "".join(f"{f['came_to'][stage]:>9.0%}" for stage in STAGES)
             time = "–" if f["median_time_s"] is None else f"{f['median_time_s']:.1f} s"

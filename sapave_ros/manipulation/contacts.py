@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import mujoco
 import numpy as np
 
-from sapave_ros.manipulation.settings import Setting
+from sapave_ros.manipulation.settings import Placing
 from sapave_ros.sim.world import World
 
 THUMB, FINGERS, HAND, REST = "thumb", "fingers", "hand", "rest of the robot"
@@ -16,7 +16,7 @@ THUMB, FINGERS, HAND, REST = "thumb", "fingers", "hand", "rest of the robot"
 class Contacts:
     """Of the thing of a setting, in a world with its scene."""
 
-    def __init__(self, world: World, setting: Setting) -> None:
+    def __init__(self, world: World, setting: Placing) -> None:
         self._world = world
         self._thing = world.stage.objects[setting.item.kind, setting.item.variant][0]
         self._tray = world.stage.blocks[setting.tray_block]

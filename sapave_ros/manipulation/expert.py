@@ -21,7 +21,7 @@ from sapave_ros import g1
 from sapave_ros.core.hand_ik import RADIAN_M, HandIk
 from sapave_ros.manipulation.contacts import FINGERS, THUMB, Contacts
 from sapave_ros.manipulation.lockstep import Chunks
-from sapave_ros.manipulation.settings import READY, TRAY_HALF_M, Setting
+from sapave_ros.manipulation.settings import READY, TRAY_HALF_M, Placing
 from sapave_ros.policy import gaze
 from sapave_ros.sim.objects import shape
 from sapave_ros.sim.world import World
@@ -132,7 +132,7 @@ class Now:
 class Expert:
     """Does one task. stage: what it was at when it was asked last."""
 
-    def __init__(self, world: World, setting: Setting, ik: HandIk) -> None:
+    def __init__(self, world: World, setting: Placing, ik: HandIk) -> None:
         self._setting, self._ik = setting, ik
         self._sign = 1.0 if setting.side == "left" else -1.0
         self._mirror = g1.ARM_MIRROR if setting.side == "right" else np.ones(7)
@@ -166,7 +166,7 @@ class Expert:
     # -- what to do now ----------------------------------------------------------------------------
 
     def _now(self, world: World, q: Floats, fingers: Floats) -> Now:
-        thing, tray = self._local(world.pose(self._setting.thing)[:3, 3]), self._local(np.array(self._setting.tray))
+        thing, tray = self._local(world.pose(self._setting.target)[:3, 3]), self._local(np.array(self._setting.tray))
         over_tray = float(np.abs(thing - tray)[:2].max()) < TRAY_HALF_M - 0.02
         forces = self._contacts.forces_n()
         return Now(
@@ -278,7 +278,7 @@ class Expert:
         return solution / max(1.0, float((np.abs(solution) / self._speed).max()))
 
     def _look(self, world: World, stamp_s: float, positions: Floats) -> ActionChunk:
-        goal = world.head_pose_towards(self._setting.thing)
+        goal = world.head_pose_towards(self._setting.target)
         head = positions[: len(g1.HEAD)]
         return ActionChunk(stamp_s, DT_S, g1.HEAD.names, gaze.look_chunk(head, goal, STEPS, DT_S))
 

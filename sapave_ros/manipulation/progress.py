@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sapave_ros.manipulation.contacts import Contacts
-from sapave_ros.manipulation.settings import TRAY_HALF_M, Setting
+from sapave_ros.manipulation.settings import TRAY_HALF_M, Placing, Setting
 from sapave_ros.sim.world import World
 
 STAGES = ("seen", "reached", "grasped", "done")
@@ -16,29 +16,25 @@ STAGES = ("seen", "reached", "grasped", "done")
 
 @dataclass(frozen=True)
 class Criterion:
-    """Seen: its centre within max_angle_rad of the optical axis. Reached: a hand touches it. Grasped: lifted by lift_m,
-    with nothing but the robot touching it. Done: it stands on the tray, all of its base, upright within max_tilt_rad,
-    slower than max_speed_m_s and untouched, for hold_s; all of it within time_limit_s."""
+    """Seen: the target's centre within max_angle_rad of the optical axis. Reached: a hand touches it. Grasped: the hand
+    moves it, see each task. Done: what the task asks for is so for hold_s; all of it within time_limit_s."""
 
     max_angle_rad: float = math.radians(10.0)
-    lift_m: float = 0.03
-    max_tilt_rad: float = math.radians(15.0)
-    max_speed_m_s: float = 0.02
     hold_s: float = 0.5
     time_limit_s: float = 25.0
 
 
 class Progress:
-    """Follows one episode. at_s: when each of `STAGES` was reached first [s]; what is missing was not."""
+    """Follows one episode. at_s: when each of `STAGES` was reached first [s]; what is missing was not.
+
+    What a task means by its stages it says itself, in `_reached`, `_grasped` and `_is_done`.
+    """
 
     def __init__(self, world: World, setting: Setting, criterion: Criterion | None = None) -> None:
         self.criterion = criterion or Criterion()
         self.at_s: dict[str, float] = {}
-        self._world, self._setting = world, setting
-        self._contacts = Contacts(world, setting)
-        self._start_m = float(world.pose(setting.thing)[2, 3])
-        self._before: tuple[float, np.ndarray] | None = None
-        self._stands_since_s: float | None = None
+        self._world, self._target = world, setting.target
+        self._since_s: float | None = None
 
     @property
     def success(self) -> bool:
@@ -46,33 +42,68 @@ class Progress:
 
     def update(self, time_s: float) -> bool:
         """One look, time_s after the instruction. Returns whether the episode is decided."""
-        world, criterion = self._world, self.criterion
-        pressed = sum(self._contacts.forces_n().values()) > 0.0
-        pose = world.pose(self._setting.thing)
-        if world.look_target(self._setting.thing, visibility=False).angle_rad <= criterion.max_angle_rad:
+        criterion = self.criterion
+        if self._world.look_target(self._target, visibility=False).angle_rad <= criterion.max_angle_rad:
             self.at_s.setdefault("seen", time_s)
-        if pressed:
+        if self._reached():
             self.at_s.setdefault("reached", time_s)
-        if pressed and pose[2, 3] - self._start_m >= criterion.lift_m and not self._contacts.on_furniture():
+        if self._grasped():
             self.at_s.setdefault("grasped", time_s)
-        if not self._stands(time_s, pose) or pressed:
-            self._stands_since_s = None
-        elif self._stands_since_s is None:
-            self._stands_since_s = time_s
-        if self._stands_since_s is not None and time_s >= self._stands_since_s + criterion.hold_s:
-            self.at_s.setdefault("done", self._stands_since_s)
+        if not self._is_done(time_s):
+            self._since_s = None
+        elif self._since_s is None:
+            self._since_s = time_s
+        if self._since_s is not None and time_s >= self._since_s + criterion.hold_s:
+            self.at_s.setdefault("done", self._since_s)
         return self.success or time_s > criterion.time_limit_s
 
-    def _stands(self, time_s: float, pose: np.ndarray) -> bool:
-        """Whether it stands on the tray now."""
+    def _reached(self) -> bool:
+        """Whether a hand touches what is to be moved."""
+        raise NotImplementedError
+
+    def _grasped(self) -> bool:
+        """Whether the hand moves it."""
+        raise NotImplementedError
+
+    def _is_done(self, time_s: float) -> bool:
+        """Whether what was asked for is so now."""
+        raise NotImplementedError
+
+
+LIFT_M = 0.03
+MAX_TILT_RAD = math.radians(15.0)
+AT_REST_M_S = 0.02
+
+
+class Placed(Progress):
+    """Grasped: lifted by `LIFT_M`, with nothing but the robot touching it. Done: it stands on the tray, all of its
+    base, upright within `MAX_TILT_RAD`, slower than `AT_REST_M_S` and untouched."""
+
+    def __init__(self, world: World, setting: Placing, criterion: Criterion | None = None) -> None:
+        super().__init__(world, setting, criterion)
+        self._setting = setting
+        self._contacts = Contacts(world, setting)
+        self._start_m = float(world.pose(setting.target)[2, 3])
+        self._before: tuple[float, np.ndarray] | None = None
+
+    def _reached(self) -> bool:
+        return sum(self._contacts.forces_n().values()) > 0.0
+
+    def _grasped(self) -> bool:
+        lifted = float(self._world.pose(self._target)[2, 3]) - self._start_m >= LIFT_M
+        return lifted and self._reached() and not self._contacts.on_furniture()
+
+    def _is_done(self, time_s: float) -> bool:
+        pose = self._world.pose(self._target)
         before, self._before = self._before, (time_s, pose[:3, 3])
         if before is None or time_s <= before[0]:
             return False
         speed = float(np.linalg.norm(pose[:3, 3] - before[1])) / (time_s - before[0])
         aside = float(np.abs(pose[:2, 3] - self._setting.tray[:2]).max())
         return (
-            self._contacts.on_tray()
+            not self._reached()
+            and self._contacts.on_tray()
             and aside <= TRAY_HALF_M - self._setting.base_radius_m
-            and math.acos(min(1.0, pose[2, 2])) <= self.criterion.max_tilt_rad
-            and speed <= self.criterion.max_speed_m_s
+            and math.acos(min(1.0, pose[2, 2])) <= MAX_TILT_RAD
+            and speed <= AT_REST_M_S
         )

@@ -1,4 +1,4 @@
-"""What stands where and what is asked: a table in a room, a thing that a hand can hold, and a tray to put it on."""
+"""What stands where and what is asked: the first of it a table in a room, a thing that a hand can hold, and a tray."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from sapave_ros.sim.scene import (
     light,
     walls,
 )
+from sapave_ros.sim.world import World
+from sapave_ros.types import Floats
 
 CONDITIONS = ("in view", "out of view")
 """Whether the head camera has the thing in its picture at the start."""
@@ -53,21 +55,35 @@ READY: dict[str, float] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """One episode. thing: name of the item of the scene that is to be moved. tray: centre of its top [m]; it is the
-    last block of the scene. side: of the robot, on which both are. seed, condition: what it was made from.
+    """One episode of any task. target: name of the item of the scene that is to be moved, and to be looked at before.
+    side: of the robot, whose hand does it. task, seed, condition: what it was made from.
     """
 
+    task: str
     seed: int
     condition: str
     scene: Scene
-    thing: str
-    tray: tuple[float, float, float]
+    target: str
     side: str
     instruction: str
 
+    def points(self, world: World) -> Floats:
+        """Where what is to be moved is now, and where it is to be, (2, 3) [m] in the world."""
+        raise NotImplementedError
+
     @property
     def item(self) -> Item:
-        return self.scene.items[self.scene.index(self.thing)]
+        return self.scene.items[self.scene.index(self.target)]
+
+
+@dataclass(frozen=True)
+class Placing(Setting):
+    """A thing is to stand on a tray. tray: centre of its top [m]; it is the last block of the scene."""
+
+    tray: tuple[float, float, float]
+
+    def points(self, world: World) -> Floats:
+        return np.stack([world.pose(self.target)[:3, 3], np.array(self.tray)])
 
     @property
     def tray_block(self) -> int:
@@ -80,7 +96,7 @@ class Setting:
         return shape(self.item.kind, self.item.variant).radius
 
 
-def onto_the_tray(seed: int, condition: str = CONDITIONS[0]) -> Setting:
+def onto_the_tray(seed: int, condition: str = CONDITIONS[0]) -> Placing:
     """The setting with that number: the same for the same seed and condition, on every machine. Both conditions of a
     seed differ in nothing but where the head looks at the start. Raises ValueError on an unknown condition."""
     if condition not in CONDITIONS:
@@ -118,7 +134,7 @@ def onto_the_tray(seed: int, condition: str = CONDITIONS[0]) -> Setting:
         arms=tuple(READY[name] for name in g1.ARMS.names),
         hands=tuple(float(v) for v in g1.HANDS.lower),
     )
-    return Setting(seed, condition, scene, thing.name, tray, side, f"put the {thing.name} on the tray")
+    return Placing("onto the tray", seed, condition, scene, thing.name, side, f"put the {thing.name} on the tray", tray)
 
 
 def _table(random: np.random.Generator, blocks: list[Block]) -> float:

@@ -1,0 +1,29 @@
+"""The tasks of ActiveManip-Bench by name: what stands where, who knows how it is done, and when it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sapave_ros.manipulation.expert import Expert
+from sapave_ros.manipulation.progress import Placed
+from sapave_ros.manipulation.settings import Setting, onto_the_tray
+
+FAMILIES = ("pick-and-place", "articulated")
+
+
+@dataclass(frozen=True)
+class Task:
+    """family: of `FAMILIES`. setting: seed and condition to what stands where. expert: world, setting and inverse
+    kinematics to an actor that does it, whose `stage` says what it is at. progress: world, setting and criterion to a
+    `progress.Progress`.
+    """
+
+    family: str
+    setting: Callable[[int, str], Setting]
+    expert: Callable[..., Any]
+    progress: Callable[..., Any]
+
+
+TASKS = {"onto the tray": Task("pick-and-place", onto_the_tray, Expert, Placed)}
