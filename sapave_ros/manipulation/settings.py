@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sapave_ros import g1
+from sapave_ros.sim.catalogue import CATALOGUE
 from sapave_ros.sim.objects import COLOURS, VARIANTS, random_colour, shape
-from sapave_ros.sim.placement import direction_from_eye
+from sapave_ros.sim.placement import apart, direction_from_eye
 from sapave_ros.sim.scene import (
     FARTHEST_YAW_RAD,
     OUT_OF_VIEW_YAW_RAD,
@@ -40,6 +41,18 @@ REACH_X_M, REACH_Y_M = (0.33, 0.40), (0.07, 0.25)
 
 THINGS = tuple((k, v) for k in KINDS for v in range(len(VARIANTS)) if shape(k, v).height <= HIGHEST_M)
 """(kind, variant) of what is moved."""
+
+MOST_OTHERS = 3
+OTHERS_X_M, OTHERS_Y_M = (0.52, 0.66), (-0.40, 0.40)
+"""Where things stand that nobody asks for: beyond the hands' ways."""
+
+OTHERS = tuple(
+    (k, v)
+    for k in CATALOGUE
+    for v in range(len(VARIANTS))
+    if not CATALOGUE[k].held_out and shape(k, v).radius < 0.09 and shape(k, v).height < 0.30
+)
+"""(kind, variant) of those."""
 
 TRAY_HALF_M, TRAY_M = 0.075, 0.012
 _APART_M = 0.02
@@ -127,7 +140,7 @@ def onto_the_tray(seed: int, condition: str = CONDITIONS[0]) -> Placing:
     scene = Scene(
         seed=seed,
         blocks=tuple(blocks),
-        items=(thing,),
+        items=(thing, *_others(random, thing, sign)),
         lights=tuple(light(random) for _ in range(2)),
         ambient=float(random.uniform(0.30, 0.50)),
         head=_head(random, thing, condition),
@@ -140,7 +153,7 @@ def onto_the_tray(seed: int, condition: str = CONDITIONS[0]) -> Placing:
 def _table(random: np.random.Generator, blocks: list[Block]) -> float:
     """A table close to the robot; returns its height [m]."""
     height = round(float(random.uniform(*TABLE_M)), 3)
-    depth, width = random.uniform(0.45, 0.6), random.uniform(1.0, 1.4)
+    depth, width = random.uniform(0.5, 0.6), random.uniform(1.0, 1.4)
     paint = furniture_paint(random)
     blocks.append(Block((_FRONT_M + depth / 2, 0.0, height - 0.015), (depth / 2, width / 2, 0.015), 0.0, *paint))
     for y in (-width / 2 + 0.04, width / 2 - 0.04):
@@ -157,6 +170,32 @@ def _two_places(random: np.random.Generator, apart_m: float) -> tuple[tuple[floa
         )
         if max(abs(x - tray_x), abs(y - tray_y)) > apart_m:
             return (x, y), (tray_x, tray_y)
+
+
+def _others(random: np.random.Generator, thing: Item, sign: float) -> list[Item]:
+    """Things of other names, that stand where the hands do not pass."""
+    others: list[Item] = []
+    wanted = int(random.integers(MOST_OTHERS + 1))
+    for _ in range(20 * wanted):
+        kind, variant = OTHERS[int(random.integers(len(OTHERS)))]
+        colour = str(random.choice(CATALOGUE[kind].colours or list(COLOURS)))
+        x, y = random.uniform(*OTHERS_X_M), random.uniform(*OTHERS_Y_M)
+        if random.random() < 0.3:  # before the other hand's shoulder
+            x, y = random.uniform(*REACH_X_M), -sign * random.uniform(*REACH_Y_M)
+        position = (round(float(x), 4), round(float(y), 4), thing.position[2])
+        item = Item(
+            kind, colour, variant, random_colour(colour, random), position, round(float(random.uniform(-3.0, 3.0)), 4)
+        )
+        taken = (thing, *others)
+        fits = all(apart(position, shape(kind, variant), other) for other in taken)
+        distinct = item.name not in {o.name for o in taken} and (kind, variant) not in {
+            (o.kind, o.variant) for o in taken
+        }
+        if fits and distinct:
+            others.append(item)
+        if len(others) == wanted:
+            break
+    return others
 
 
 def _head(random: np.random.Generator, thing: Item, condition: str) -> tuple[float, float]:
