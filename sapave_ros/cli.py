@@ -24,6 +24,7 @@ _COMMANDS = {
     "watch": ("sapave_ros.watch.command", "the running graph, or a bag, in a browser on this computer"),
     "doctor": ("sapave_ros.doctor.command", "is everything in order, before a start or while the graph runs"),
     "data": ("sapave_ros.learning.pairs.command", "generate training data in the simulator, and its card"),
+    "demonstrate": ("sapave_ros.manipulation.demonstrate", "an expert's episodes in simulation as a data set"),
     "train": ("sapave_ros.learning.train", "train one stage of the policy"),
     "export": ("sapave_ros.learning.export", "export the trained policy to ONNX with its manifest"),
     "eval": ("sapave_ros.offline.command", "score a policy on recordings, offline, against what was done"),

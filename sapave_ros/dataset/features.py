@@ -8,6 +8,7 @@ format's own depth videos quantise to 12 bits, and an array of numbers is read a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,11 @@ CAMERA_IN_TORSO = "observation.camera_in_torso"
 STATE = "observation.state"
 ACTION = "action"
 OFFSET = "exposure_offset"
+
+EXPERT_CHUNK = "expert.chunk"
+EXPERT_POINTS = "expert.points_in_torso"
+"""Of demonstrations in simulation alone: what an expert would do in this state in the next 16 steps, (16, 28) [rad];
+and where what is to be moved is, and where it is to be, (2, 3) [m]."""
 
 INDICES = ("frame_index", "episode_index", "index", "task_index")
 """Whole numbers that every frame carries, beside `timestamp`."""
@@ -57,8 +63,11 @@ def frame(observation: Observation, action: Floats, offset_s: float) -> Frame:
     )
 
 
-def features(height: int, width: int, fps: int, video: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """`features` of info.json. video: what is told about the video's encoding."""
+def features(
+    height: int, width: int, fps: int, video: dict[str, Any], extra: Mapping[str, int]
+) -> dict[str, dict[str, Any]]:
+    """`features` of info.json. video: what is told about the video's encoding. extra: further vectors, with their
+    length."""
     axes = ["height", "width", "channels"]
     depth = {"dtype": "image", "shape": [height, width, 1], "names": axes}
     joints = list(g1.POLICY.names)
@@ -70,6 +79,7 @@ def features(height: int, width: int, fps: int, video: dict[str, Any]) -> dict[s
         STATE: _vector(joints),
         ACTION: _vector(joints),
         OFFSET: _vector(["seconds"]),
+        **{name: _vector([str(i) for i in range(length)]) for name, length in extra.items()},
         "timestamp": _vector(None),
         **{name: {"dtype": "int64", "shape": [1], "names": None} for name in INDICES},
     }

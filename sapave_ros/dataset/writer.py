@@ -103,9 +103,17 @@ class DatasetWriter:
     does not take what it is given. A context manager: what was not published is gone at its end.
     """
 
-    def __init__(self, folder: Path, fps: int, data_mb: float = DATA_MB, video_mb: float = VIDEO_MB) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        fps: int,
+        data_mb: float = DATA_MB,
+        video_mb: float = VIDEO_MB,
+        extra: Mapping[str, int] | None = None,
+    ) -> None:
+        """extra: vectors that its frames have besides those of every data set, with their length."""
         check_folder(folder)
-        self.folder, self.fps = folder, fps
+        self.folder, self.fps, self._extra = folder, fps, dict(extra or {})
         self.episodes = self.frames = 0
         self.size: tuple[int, int] | None = None
         self._limits = {"data": data_mb * 1e6, "video": video_mb * 1e6}
@@ -304,7 +312,7 @@ class DatasetWriter:
             "splits": {"train": f"0:{self.episodes}"},
             "data_path": DATA_PATH,
             "video_path": VIDEO_PATH,
-            "features": features(*self.size, self.fps, video.about(*self.size, self.fps)),
+            "features": features(*self.size, self.fps, video.about(*self.size, self.fps), self._extra),
         }
 
 
