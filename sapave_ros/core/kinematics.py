@@ -55,7 +55,7 @@ class Kinematics:
             self._beside[joint.parent].append((joint.child, joint))
             self._beside[joint.child].append((joint.parent, joint))
         self._path_by_link: dict[str, tuple[urdf.Joint, ...]] = {}
-        self._head_chain = self._short_chain(CAMERA, TORSO, g1.HEAD.names)
+        self._head_chain = self.chain(CAMERA, TORSO, g1.HEAD.names)
         self._waist_chain = self._path(TORSO)
         self._waist_motors = np.array([g1.MOTOR_NAMES.index(j.name) for j in self._waist_chain])
         self._arms = self._arm_chain()
@@ -67,6 +67,27 @@ class Kinematics:
         Raises ModelError for a joint type or a tree that is not supported, naming the joint.
         """
         return cls(*urdf.read(path or g1.model_path()))
+
+    def chain(self, frame: str, reference: str, names: tuple[str, ...]) -> tuple[urdf.Joint, ...]:
+        """The chain from reference down to frame as one urdf.Joint per moving joint, fixed transforms folded in.
+
+        Raises ModelError unless it moves with the joints of those names, in their order.
+        """
+        chain = self._path(frame)[len(self._path(reference)) :]
+        moving = tuple(j.name for j in chain if j.moves)
+        if moving != names:
+            raise urdf.ModelError(f"from {reference} to {frame} expected the joints {names}, got {moving}")
+        folded: list[urdf.Joint] = []
+        before = np.eye(4)
+        for joint in chain:
+            if joint.moves:
+                folded.append(joint.between(before, np.eye(4)))
+                before = np.eye(4)
+            elif folded:
+                folded[-1] = folded[-1].between(np.eye(4), joint.constant)
+            else:
+                before = before @ joint.constant
+        return tuple(folded)
 
     def frame_in_frame(
         self, frame: str, reference: str, positions: Mapping[str, float], default: float | None = None
@@ -216,24 +237,6 @@ class Kinematics:
         if default is None:
             raise KeyError(f"no position for {joint.name!r}; positions has {', '.join(sorted(positions)) or 'none'}")
         return default
-
-    def _short_chain(self, frame: str, reference: str, names: tuple[str, ...]) -> tuple[urdf.Joint, ...]:
-        """The chain from reference down to frame as one urdf.Joint per moving joint, fixed transforms folded in."""
-        chain = self._path(frame)[len(self._path(reference)) :]
-        moving = tuple(j.name for j in chain if j.moves)
-        if moving != names:
-            raise urdf.ModelError(f"from {reference} to {frame} expected the joints {names}, got {moving}")
-        folded: list[urdf.Joint] = []
-        before = np.eye(4)
-        for joint in chain:
-            if joint.moves:
-                folded.append(joint.between(before, np.eye(4)))
-                before = np.eye(4)
-            elif folded:
-                folded[-1] = folded[-1].between(np.eye(4), joint.constant)
-            else:
-                before = before @ joint.constant
-        return tuple(folded)
 
     def _arm_chain(self) -> _ArmChain:
         arms = [[self._joints[name] for name in group.names] for group in (g1.LEFT_ARM, g1.RIGHT_ARM)]

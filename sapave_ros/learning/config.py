@@ -40,7 +40,8 @@ class Config:
     among patches and words. colours, kinds, sizes: classes of the attribute head. attribute_weight, caption_weight,
     direction_weight: of the losses beside the grounding in stage `ground`. ground_weight, position_weight: of those
     beside the flow's in stage `look`. 0 switches one off. near_weight: of pairs whose thing is near the middle already,
-    in stage `look`. tuning: one of `TUNINGS`.
+    in stage `look`. head_weight, other_weight, points_weight: of the losses in stage `do`; with a head_weight of 0 the
+    head's decoder stays as it is. tuning: one of `TUNINGS`.
     spatial: the spatial encoder. decoupled: a decoder each for head and other joints, or one for all. geometry: one
     of `GEOMETRY`. beta: most that real-time chunking may pull per denoising step.
     """
@@ -66,6 +67,9 @@ class Config:
     ground_weight: float = 1.0
     position_weight: float = 0.1
     near_weight: float = 3.0
+    head_weight: float = 1.0
+    other_weight: float = 1.0
+    points_weight: float = 0.3
     d: int = 128
     decoder_layers: int = 3
     tuning: str = "adapter"
@@ -148,12 +152,17 @@ def config_named(name: str, changes: Mapping[str, str] | None = None) -> Config:
     Raises ValueError with what may have been meant on a name, a field or a value that does not exist.
     """
     known("config", name, CONFIGS)
+    return config_with(CONFIGS[name], changes or {})
+
+
+def config_with(config: Config, changes: Mapping[str, str]) -> Config:
+    """A configuration with fields changed, as `config_named`."""
     kinds = typing.get_type_hints(Config)
     values: dict[str, Any] = {}
-    for key, text in (changes or {}).items():
+    for key, text in changes.items():
         known("field of a configuration", key, kinds)
         values[key] = _value(key, kinds[key], text)
-    return replace(CONFIGS[name], **values)
+    return replace(config, **values)
 
 
 def plain(config: Config) -> dict[str, Any]:

@@ -153,15 +153,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from sapave_ros.learning.train import load_look
+    from sapave_ros.learning.train import load_trained
 
-    model, checkpoint = load_look(args.run)
+    model, checkpoint = load_trained(args.run)
     manifest = export(
         model,
         args.output,
         tuple(checkpoint["vocabulary"]),
         checkpoint["training"],
-        {"head": checkpoint["head_bound_rad"]},
+        {name: checkpoint[key] for name in ("head", "other") if (key := f"{name}_bound_rad") in checkpoint},
     )
     if args.backbone:
         saved.write(args.backbone, saved.backbone(saved.read(args.run / "ground.pt")))

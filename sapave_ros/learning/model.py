@@ -23,6 +23,7 @@ from sapave_ros import g1
 from sapave_ros.learning.backbones import build
 from sapave_ros.learning.config import CONFIGS, DEPTH_REDUCTION, GEOMETRY, PATCH, Config
 from sapave_ros.learning.layers import PLACE_WIDTH, Attention, places
+from sapave_ros.learning.reach import Found, Reach
 
 __all__ = ["CONFIGS", "PATCH", "Config", "SaPaVe", "grounding_loss"]
 
@@ -127,10 +128,14 @@ class FlowDecoder(nn.Module):
     def memories(self, context: Tensor) -> list[tuple[Tensor, Tensor]]:
         return [layer.cross_attention.memory(context) for layer in self.layers]  # type: ignore[operator, union-attr]
 
-    def forward(self, x: Tensor, t: Tensor, memories: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """x (B R, k, n), t (B R,) in 0..1, memories of the context (B, T, d) -> chunk (B R, k, n)."""
+    def forward(
+        self, x: Tensor, t: Tensor, memories: list[tuple[Tensor, Tensor]], told: Tensor | None = None
+    ) -> Tensor:
+        """x (B R, k, n), t (B R,) in 0..1, memories of the context (B, T, d), told (B R, d) -> chunk (B R, k, n)."""
         phase = t[:, None] * self.frequencies  # (B, 8)
         time = self.time(torch.cat([phase.sin(), phase.cos()], -1))  # (B, d)
+        if told is not None:
+            time = time + told
         y = self.into(x) + self.step + time[:, None]  # (B, k, d)
         for layer, memory in zip(self.layers, memories):
             y = layer(y, memory)
@@ -141,7 +146,8 @@ class FlowDecoder(nn.Module):
 
 
 class SaPaVe(nn.Module):
-    """See the module. `begin_look` leaves training what stage 1 trains, besides the decoders."""
+    """See the module. `begin_look` leaves training what stage 1 trains, besides the decoders; `begin_do` adds what the
+    other joints' decoder is told of places."""
 
     head_scale_rad: Tensor
     other_scale_rad: Tensor
@@ -170,6 +176,7 @@ class SaPaVe(nn.Module):
             self.other_decoder = FlowDecoder(c, len(g1.OTHER))
         else:
             self.shared_decoder = FlowDecoder(c, len(g1.POLICY))
+        self.reach: Reach | None = None
         self.register_buffer("head_scale_rad", torch.tensor(c.head_scale_rad), persistent=False)
         self.register_buffer("other_scale_rad", torch.tensor(c.other_scale_rad), persistent=False)
 
@@ -179,6 +186,17 @@ class SaPaVe(nn.Module):
             self.backbone.adapt(self.config.adapter_rank)
         elif self.config.tuning == "frozen":
             self.backbone.requires_grad_(False)
+
+    def begin_do(self) -> None:
+        """Stage 2 begins: what has been learned is fixed, but for the decoders; see `reach`."""
+        self.requires_grad_(False)
+        self.reach = Reach(self.config, self.looks_at)
+        for decoder in self.decoders:
+            decoder.requires_grad_(True)
+
+    @property
+    def decoders(self) -> list[FlowDecoder]:
+        return [self.head_decoder, self.other_decoder] if self.config.decoupled else [self.shared_decoder]
 
     def kept(self) -> dict[str, Tensor]:
         """The state without what the backbone loads from elsewhere by itself: what a checkpoint holds."""
@@ -211,7 +229,25 @@ class SaPaVe(nn.Module):
         proprioception = self.proprioception(torch.cat([q, waves.sin(), waves.cos()], dim=1))[:, None]  # (B, 1, d)
         return torch.cat([hybrid, self.told(told), thing, proprioception], dim=1), evidence
 
-    def denoise(self, decoder: FlowDecoder, context: Tensor, noise: Tensor, previous: Tensor, weight: Tensor) -> Tensor:
+    def find(self, batch: dict[str, Tensor], context: Tensor) -> Found | None:
+        """Where the points are that the other joints' decoder is told of; None before stage 2."""
+        if self.reach is None:
+            return None
+        patches = len(self.places) - 1
+        told = context[:, patches + 1 : -2]  # between the scene's token and that of the named thing
+        asked = told.mean(1) if told.shape[1] else context[:, patches]
+        found: Found = self.reach(batch, context[:, :patches], asked)
+        return found
+
+    def denoise(
+        self,
+        decoder: FlowDecoder,
+        context: Tensor,
+        noise: Tensor,
+        previous: Tensor,
+        weight: Tensor,
+        told: Tensor | None = None,
+    ) -> Tensor:
         """Euler steps from noise (B, k, n) to a chunk, drawn towards `previous` (B, k, n) by weight (B, k, n or 1).
 
         Real-time chunking (Black et al. 2025) with the Jacobian of the denoiser taken as the identity, so
@@ -222,7 +258,7 @@ class SaPaVe(nn.Module):
         x, steps = noise, self.config.denoising_steps
         for i in range(steps):
             t = i / steps
-            x1 = decoder(x, torch.full_like(x[:, 0, 0], t), memories)
+            x1 = decoder(x, torch.full_like(x[:, 0, 0], t), memories, told)
             v = (x1 - x) / (1 - t)
             r2 = (t**2 + (1 - t) ** 2) / (1 - t) ** 2
             g = self.config.beta if i == 0 else min(self.config.beta, (1 - t) / t * r2)
@@ -230,8 +266,9 @@ class SaPaVe(nn.Module):
             x = x + v / steps
         return x
 
-    def chunks(self, batch: dict[str, Tensor], context: Tensor) -> tuple[Tensor, Tensor]:
+    def chunks(self, batch: dict[str, Tensor], context: Tensor, found: Found | None = None) -> tuple[Tensor, Tensor]:
         """Head (B, k, 2) and other (B, k, 26) [rad] from noise_*, previous_* (B, k, n) [rad] and weight_* (B, k)."""
+        told = None if found is None else found.told
         arguments = {}
         for name in ("head", "other"):
             scale, noise = getattr(self, f"{name}_scale_rad"), batch[f"noise_{name}"]
@@ -239,17 +276,17 @@ class SaPaVe(nn.Module):
             arguments[name] = (noise, batch[f"previous_{name}"] / scale, weight.expand_as(noise))
         if self.config.decoupled:
             head = self.denoise(self.head_decoder, context, *arguments["head"])
-            other = self.denoise(self.other_decoder, context, *arguments["other"])
+            other = self.denoise(self.other_decoder, context, *arguments["other"], told)
         else:
-            both = (torch.cat(pair, dim=-1) for pair in zip(arguments["head"], arguments["other"]))
-            whole = self.denoise(self.shared_decoder, context, *both)
+            noise, before, share = (torch.cat(pair, dim=-1) for pair in zip(arguments["head"], arguments["other"]))
+            whole = self.denoise(self.shared_decoder, context, noise, before, share, told)
             head, other = whole[..., : len(g1.HEAD)], whole[..., len(g1.HEAD) :]
         return self.head_scale_rad * head, self.other_scale_rad * other
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs of the exported graph to head (B, k, 2), other (B, k, 26) [rad] and grounding (B, h, w) in 0..1."""
         context, evidence = self.context(batch)
-        return *self.chunks(batch, context), evidence.sigmoid()
+        return *self.chunks(batch, context, self.find(batch, context)), evidence.sigmoid()
 
     def head_loss(
         self, context: Tensor, chunk: Tensor, repeats: int, weight: Tensor | None = None
@@ -265,6 +302,26 @@ class SaPaVe(nn.Module):
         groups = (len(g1.HEAD), len(g1.OTHER))
         return self.flow_losses(self.shared_decoder, context, padded, repeats, weight, groups)
 
+    def both_losses(
+        self, context: Tensor, found: Found | None, chunk: Tensor, repeats: int
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """`flow_losses` of the head's joints and of the others. chunk (B, k, 28) [rad].
+
+        A shared decoder is judged by both groups at once; then the second pair is zeros.
+        """
+        told = None if found is None else found.told
+        head, other = chunk.tensor_split([len(g1.HEAD)], dim=-1)
+        head, other = head / self.head_scale_rad, other / self.other_scale_rad
+        if self.config.decoupled:
+            return (
+                self.flow_losses(self.head_decoder, context, head, repeats),
+                self.flow_losses(self.other_decoder, context, other, repeats, told=told),
+            )
+        groups = (len(g1.HEAD), len(g1.OTHER))
+        target = torch.cat([head, other], -1)
+        none = target.new_zeros(())
+        return self.flow_losses(self.shared_decoder, context, target, repeats, None, groups, told), (none, none)
+
     def flow_losses(
         self,
         decoder: FlowDecoder,
@@ -273,6 +330,7 @@ class SaPaVe(nn.Module):
         repeats: int,
         weight: Tensor | None = None,
         groups: tuple[int, ...] = (),
+        told: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Flow matching (Lipman et al. 2023): the end of the straight line from noise to chunk (B, k, n).
 
@@ -283,7 +341,7 @@ class SaPaVe(nn.Module):
         all the others. The chunk is in units of the scale. Each sample serves `repeats` times: the decoder is cheap
         beside the backbone. The first of them begins as the deployed policy does, from no noise. weight (B,): of each
         sample (default: equal). groups: so many joints each, whose mean errors are added up (default: all in one), so
-        that many joints at rest do not drown out a few that move.
+        that many joints at rest do not drown out a few that move. told (B, d): of places, see `find`.
         """
         memories = decoder.memories(context)
         target = chunk.repeat_interleave(repeats, 0)
@@ -292,9 +350,11 @@ class SaPaVe(nn.Module):
         noise[::repeats], t[::repeats] = 0.0, 0.0
         x = noise + t[:, None, None] * (target - noise)
         share = None if weight is None else weight.repeat_interleave(repeats)
+        if told is not None:
+            told = told.repeat_interleave(repeats, 0)
         flow, position = target.new_zeros(()), target.new_zeros(())
         sizes = groups or target.shape[-1:]
-        for own, right in zip(decoder(x, t, memories).float().split(sizes, -1), target.split(sizes, -1)):
+        for own, right in zip(decoder(x, t, memories, told).float().split(sizes, -1), target.split(sizes, -1)):
             flow = flow + weighted(F.mse_loss(own, right, reduction="none"), share)
             ends = own.cumsum(1), right.cumsum(1)
             position = position + weighted(F.smooth_l1_loss(*ends, beta=NEAR, reduction="none"), share)

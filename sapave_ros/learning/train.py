@@ -1,5 +1,6 @@
-"""Training in two stages: the backbone learns what things look like (`ground`), then, frozen, it is taught
-where to look (`look`: camera adapter, spatial encoder, head decoder; stage 1 of the SaPaVe paper).
+"""Training in stages: the backbone learns what things look like (`ground`), then, frozen, it is taught where to look
+(`look`: camera adapter, spatial encoder, head decoder; stage 1 of the SaPaVe paper). By demonstrations the decoders
+then learn what to do (`do`; stage 2).
 
 Several processes share the work under torchrun; every one draws batches of its own:
 
@@ -18,9 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from sapave_ros.learning import language
-from sapave_ros.learning.config import CONFIGS, Config, config_from, config_named
+from sapave_ros import g1
+from sapave_ros.learning import demonstrations, language
+from sapave_ros.learning.config import CONFIGS, Config, config_from, config_named, config_with
 from sapave_ros.learning.dataset import Field
+from sapave_ros.learning.demonstrations import mirrored
 from sapave_ros.learning.model import SaPaVe
 from sapave_ros.learning.pairs.camera import PICTURE_SIZE
 from sapave_ros.learning.pairs.command import OUTPUT
@@ -31,13 +34,19 @@ from sapave_ros.learning.training.loop import Schedule, train_stage
 from sapave_ros.learning.training.objectives import STAGES
 from sapave_ros.learning.training.processes import Processes, joined
 from sapave_ros.learning.training.run import load_kept, load_parameters, start
+from sapave_ros.manipulation.demonstrate import OUTPUT as DEMONSTRATIONS
+from sapave_ros.manipulation.demonstrate import found
+from sapave_ros.names import known
 from sapave_ros.policy.tokenizer import Tokenizer
 
-LEARNING_RATE = {"ground": 2e-3, "look": 1.5e-3}
+LEARNING_RATE = {"ground": 2e-3, "look": 1.5e-3, "do": 1e-3}
+LOOKED = ("ground", "look")
+"""Stages that learn from look pairs alone, by which `--stage all` is meant."""
+
 PER_PICTURE = 4
 """Pairs of a batch that share a picture: the backbone looks at it once, which is half of the time of a step."""
 
-MIRRORED = {"ground": 0.5, "look": 0.0}
+MIRRORED = {"ground": 0.5, "look": 0.0, "do": 0.0}
 """Share of the pictures that are seen in a mirror: for where things are they are as good as new ones."""
 
 UNKNOWN = 0.3
@@ -87,15 +96,25 @@ def lessons(folders: list[Path], image_size: tuple[int, int]) -> Lessons:
     return Lessons(words, tuple(bound.tolist()), about, batches)
 
 
-def load_look(run_dir: Path) -> tuple[SaPaVe, dict[str, Any]]:
-    """The model of a training run with its averaged weights, and the checkpoint. FileNotFoundError if there is none."""
-    path = run_dir / "look.pt"
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is not there: train the stage `look` first")
+def load_trained(run_dir: Path) -> tuple[SaPaVe, dict[str, Any]]:
+    """The model of a training run with its averaged weights, and the checkpoint: of the stage `do` where there is one,
+    else of `look`. FileNotFoundError if there is none."""
+    path = next((p for name in ("do", "look") if (p := run_dir / f"{name}.pt").exists()), None)
+    if path is None:
+        raise FileNotFoundError(f"{run_dir / 'look.pt'} is not there: train the stage `look` first")
+    return load(path)
+
+
+def load(path: Path) -> tuple[SaPaVe, dict[str, Any]]:
+    """The model of a checkpoint of the stage `look` or `do`, with its averaged weights, and the checkpoint."""
     state = checkpoint.read(path)
     model = SaPaVe(config_from(state["config"]))
     model.begin_look()
-    load_kept(model, state["model"])
+    if state["stage"] == "do":
+        model.begin_do()
+    load_kept(
+        model, {name: value.float() if value.is_floating_point() else value for name, value in state["model"].items()}
+    )
     load_parameters(dict(model.named_parameters()), state["average"])
     return model, state
 
@@ -146,9 +165,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ground", type=Path, help="start from the backbone of this ground.pt (default: for `look`, the run's own)"
     )
-    parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
+    parser.add_argument("--look", type=Path, help="start `do` from this look.pt (default: the run's own)")
+    parser.add_argument(
+        "--demonstrations",
+        type=Path,
+        nargs="+",
+        default=[DEMONSTRATIONS],
+        help="of stage `do`: folders made by `sapave demonstrate` or `sapave dataset` (default: %(default)s)",
+    )
+    parser.add_argument("--stage", choices=(*STAGES, "all"), default="all", help="all: ground and look")
     parser.add_argument("--ground-steps", type=int, default=12000)
     parser.add_argument("--look-steps", type=int, default=6000)
+    parser.add_argument("--do-steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=64, help="of each process")
     parser.add_argument("--lr", type=float, help=f"peak learning rate (default: {LEARNING_RATE})")
     parser.add_argument("--seed", type=int, default=0)
@@ -163,6 +191,10 @@ def run(args: argparse.Namespace) -> int:
     """Trains, or goes on training. Returns 0; KeyboardInterrupt after Ctrl-C, with everything saved."""
     if args.threads:
         torch.set_num_threads(args.threads)
+    if args.stage == "do":
+        with joined(args.device) as processes:
+            _do(args, processes)
+        return 0
     config = config_named(args.config, changes(args.set))
     given = lessons(args.data, config.image_size)
     config = dataclasses.replace(config, vocabulary_size=len(given.vocabulary) + 2)
@@ -184,14 +216,14 @@ def changes(texts: list[str]) -> dict[str, str]:
 
 def _train(args: argparse.Namespace, config: Config, given: Lessons, processes: Processes) -> None:
     if args.fresh and processes.leads:
-        for stage in STAGES if args.stage == "all" else (args.stage,):
+        for stage in LOOKED if args.stage == "all" else (args.stage,):
             for name in (f"{stage}.pt", f"{stage}.jsonl"):
                 (args.run_dir / name).unlink(missing_ok=True)
     processes.wait()
     torch.manual_seed(args.seed)
     model = SaPaVe(config)
     model.backbone.learn_words(given.vocabulary)
-    for stage in STAGES if args.stage == "all" else (args.stage,):
+    for stage in LOOKED if args.stage == "all" else (args.stage,):
         run: dict[str, Any] = {"stage": stage, "batch": args.batch * processes.count, "seed": args.seed}
         run |= {"commit": _commit(), **given.about}
         if source := _taught(args, stage):
@@ -202,6 +234,65 @@ def _train(args: argparse.Namespace, config: Config, given: Lessons, processes: 
         train, test = given.batches(stage, config.max_words, args.batch, args.seed)
         schedule = Schedule(getattr(args, f"{stage}_steps"), args.seed, args.precision == "bf16", args.evaluate_every)
         train_stage(state, train, test, schedule, processes)
+
+
+def _do(args: argparse.Namespace, processes: Processes) -> None:
+    """The stage `do`. The network is that of the stage `look`; `--set` may change what the losses weigh."""
+    path = args.look or args.run_dir / "look.pt"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there: train the stage `look` first, or name one by --look")
+    if args.fresh and processes.leads:
+        for name in ("do.pt", "do.jsonl"):
+            (args.run_dir / name).unlink(missing_ok=True)
+    processes.wait()
+    looked = checkpoint.read(path)
+    values = changes(args.set)
+    for key in values:
+        known("--set in stage do", key, DO_FIELDS)
+    torch.manual_seed(args.seed)
+    model, _ = load(path)
+    model.config = config = config_with(model.config, values)
+    words, about = tuple(looked["vocabulary"]), looked["training"]
+    folders = found(args.demonstrations)
+    if processes.leads:  # one unpacks, the others find what it has made
+        for folder in folders:
+            demonstrations.read(folder, config.chunk_steps, config.dt_s)
+    processes.wait()
+    frames = [demonstrations.read(folder, config.chunk_steps, config.dt_s) for folder in folders]
+    tokenizer = Tokenizer(words, config.max_words)
+    train, test = (
+        demonstrations.DemonstrationBatches(frames, tokenizer, args.batch, args.seed + of_test, bool(of_test))
+        for of_test in (0, 1)
+    )
+    pairs = None
+    bound = np.array(looked["head_bound_rad"])
+    if config.head_weight > 0:
+        given = lessons(args.data, config.image_size)
+        if given.vocabulary != words:
+            raise ValueError(f"{path}: was trained on another vocabulary than that of {args.data}")
+        pairs = given.batches("do", config.max_words, args.batch, args.seed)[0]
+    largest = np.max([np.abs(of.chunk).max(axis=(0, 1)) for of in frames], axis=0)
+    other_bound = np.maximum(largest[len(g1.HEAD) :], mirrored(largest)[len(g1.HEAD) :]).astype(float).round(5)
+    if processes.leads:
+        told = f"{train.episodes} episodes, {len(train.rows)} frames to train on, {len(test.rows)} to test on"
+        print(f"{told}; {processes.count} x {args.batch} a step on {processes.device}")
+    run: dict[str, Any] = {"stage": "do", "batch": args.batch * processes.count, "seed": args.seed, "commit": _commit()}
+    run |= {"episodes": train.episodes, "frames": len(train.rows), "look": about}
+    extra = {
+        "vocabulary": list(words),
+        "head_bound_rad": bound.tolist(),
+        "other_bound_rad": other_bound.tolist(),
+        "training": run,
+    }
+    rate = args.lr or LEARNING_RATE["do"]
+    state = start("do", model, args.run_dir / "do.pt", rate, args.seed, processes.device, extra)
+    schedule = Schedule(args.do_steps, args.seed, args.precision == "bf16", args.evaluate_every)
+    source = demonstrations.Mixed(train, pairs)
+    train_stage(state, source, test, schedule, processes)
+
+
+DO_FIELDS = ("head_weight", "other_weight", "points_weight", "position_weight")
+"""What of a configuration the stage `do` may change."""
 
 
 def _taught(args: argparse.Namespace, stage: str) -> Path | None:

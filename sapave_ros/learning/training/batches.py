@@ -133,7 +133,7 @@ class Batches:
         if "direction" in batch:
             batch["direction"][pairs] = _OTHER_DIRECTION[batch["direction"][pairs]]
         batch["intrinsics"][pairs, 0, 2] = batch["rgb"].shape[2] - 1 - batch["intrinsics"][pairs, 0, 2]
-        batch["camera_in_torso"][pairs] = _MIRROR_TORSO @ batch["camera_in_torso"][pairs] @ _MIRROR_CAMERA
+        batch["camera_in_torso"][pairs] = MIRROR_TORSO @ batch["camera_in_torso"][pairs] @ MIRROR_CAMERA
         yaw = g1.HEAD.names.index("head_yaw_joint")
         batch["chunk"][pairs, :, yaw] *= -1
         batch["joint_positions"][pairs, yaw] *= -1
@@ -164,8 +164,8 @@ _OTHER_DIRECTION = np.array(
 _WIDTHS = (("rgb", "pictures", 2), ("item_coverage", "pictures", 3), ("depth_m", "pairs", 2), ("coverage", "pairs", 2))
 """What has a width: of pictures or of pairs, and the axis."""
 
-_MIRROR_TORSO = np.diag((1.0, -1.0, 1.0, 1.0)).astype(np.float32)  # y points to the left
-_MIRROR_CAMERA = np.diag((-1.0, 1.0, 1.0, 1.0)).astype(np.float32)  # x points to the right
+MIRROR_TORSO = np.diag((1.0, -1.0, 1.0, 1.0)).astype(np.float32)  # y points to the left
+MIRROR_CAMERA = np.diag((-1.0, 1.0, 1.0, 1.0)).astype(np.float32)  # x points to the right
 
 
 def _encoded(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""What each stage learns from: `ground` from what things look like and are called, `look` from where the head goes.
+"""What each stage learns from: `ground` from what things look like and are called, `look` from where the head goes,
+`do` from demonstrations.
 
 Each is a module from batch to losses, so that several processes can train it together.
 """
@@ -16,6 +17,7 @@ from sapave_ros.learning.backbones import Backbone
 from sapave_ros.learning.config import Config
 from sapave_ros.learning.language import DIRECTIONS
 from sapave_ros.learning.model import SaPaVe, grounding_loss
+from sapave_ros.learning.reach import points_losses
 
 REPEATS = 4
 CAPTIONS = 128
@@ -175,7 +177,44 @@ class Look(nn.Module):
         return {"loss": loss, "flow": flow, "position": position, "ground": ground}
 
 
-STAGES: dict[str, type[Ground] | type[Look]] = {"ground": Ground, "look": Look}
+class Do(nn.Module):
+    """Stage 2 of the SaPaVe paper: on demonstrations and look pairs the decoders learn where to look and what to do.
+
+    `model.begin_do` has been called: adapter, spatial encoder and all before them stay as they are. The loss is
+    lambda_head L_head + lambda_other L_other (`head_weight`, `other_weight`), and that of the points (`points_weight`),
+    of which only simulation tells where they are.
+    """
+
+    def __init__(self, model: SaPaVe):
+        super().__init__()
+        self.model = model
+
+    def groups(self) -> list[Group]:
+        """As `Ground.groups`."""
+        prefixes = ["model.reach.", "model.other_decoder.", "model.shared_decoder."]
+        if self.model.config.head_weight > 0:
+            prefixes.append("model.head_decoder.")
+        return [(1.0, _trainable(self, tuple(prefixes)))]
+
+    def forward(self, batch: dict[str, Tensor]) -> Losses:
+        c, model = self.model.config, self.model
+        context, _ = model.context(batch)
+        found = model.find(batch, context)
+        assert found is not None
+        head, other = model.both_losses(context, found, batch["chunk"], REPEATS)
+        where, away = points_losses(found, batch["points"], batch)
+        losses = {"head": head[0], "flow": other[0], "position": other[1], "where": where, "away": away}
+        head_loss = head[0] + c.position_weight * head[1]
+        if "look_rgb" in batch:
+            pairs = {name.removeprefix("look_"): value for name, value in batch.items() if name.startswith("look_")}
+            losses["look"], position = model.head_loss(model.context(pairs)[0], pairs["chunk"], REPEATS)
+            head_loss = head_loss + losses["look"] + c.position_weight * position
+        other_loss = other[0] + c.position_weight * other[1]
+        loss = c.head_weight * head_loss + c.other_weight * other_loss + c.points_weight * (where + away)
+        return {"loss": loss, **losses}
+
+
+STAGES: dict[str, type[Ground] | type[Look] | type[Do]] = {"ground": Ground, "look": Look, "do": Do}
 
 
 def _trainable(module: nn.Module, prefixes: tuple[str, ...]) -> dict[str, nn.Parameter]:

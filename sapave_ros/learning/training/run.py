@@ -13,7 +13,7 @@ from torch import Tensor
 from sapave_ros.learning.config import plain
 from sapave_ros.learning.model import SaPaVe
 from sapave_ros.learning.training import checkpoint
-from sapave_ros.learning.training.objectives import STAGES, Ground, Look
+from sapave_ros.learning.training.objectives import STAGES, Do, Ground, Look
 
 EMA_DECAY = 0.998
 
@@ -26,7 +26,7 @@ class Run:
     """
 
     stage: str
-    objective: Ground | Look
+    objective: Ground | Look | Do
     optimiser: torch.optim.Optimizer
     average: dict[str, Tensor]
     path: Path
@@ -106,11 +106,14 @@ def start(
 ) -> Run:
     """A run of a stage from the model's present weights, or from where its checkpoint stands.
 
-    rate: peak learning rate. seed: of the parts that are new in this stage. For `look` the model has learned `ground`.
+    rate: peak learning rate. seed: of the parts that are new in this stage. For `look` the model has learned `ground`,
+    for `do` both.
     """
     seed_step(seed, stage, -1, 0)
     if stage == "look":
         model.begin_look()
+    elif stage == "do":
+        model.begin_do()
     objective = STAGES[stage](model).to(device)
     groups = objective.groups()
     names = {n for _, parameters in groups for n in parameters}
