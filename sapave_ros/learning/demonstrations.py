@@ -101,8 +101,8 @@ def read(folder: Path, steps: int, dt_s: float) -> Frames:
     tasks = parquet.read_table(folder / TASKS_PATH).to_pylist()
     words = {row["task_index"]: row["task"] for row in tasks}
     columns = {name: _array(table, name) for name in names if name != "task_index"}
-    pick = np.concatenate([np.arange(e["dataset_from_index"], e["dataset_to_index"], EVERY) for e in episodes])
-    of = np.concatenate([np.full(-(-e["length"] // EVERY), e["episode_index"]) for e in episodes])
+    pick = np.concatenate([np.arange(e["dataset_from_index"], e["dataset_to_index"], _every(e)) for e in episodes])
+    of = np.concatenate([np.full(-(-e["length"] // _every(e)), e["episode_index"]) for e in episodes])
     if EXPERT_CHUNK in columns:
         chunk = columns[EXPERT_CHUNK][pick].reshape(len(pick), -1, len(g1.POLICY))[:, :steps]
     else:
@@ -124,6 +124,11 @@ def read(folder: Path, steps: int, dt_s: float) -> Frames:
         tuple(words[int(t)] for t in task),
         of,
     )
+
+
+def _every(episode: dict[str, Any]) -> int:
+    """Snapshots of `sapave demonstrate` do not follow each other."""
+    return 1 if episode.get("kind") == "snapshots" else EVERY
 
 
 def _array(table: pa.Table, name: str) -> NDArray[np.float32]:
@@ -167,7 +172,7 @@ def _unpacked(
 
 
 def _video(folder: Path, info: dict[str, Any], episode: dict[str, Any]) -> Iterator[NDArray[np.uint8]]:
-    """Every `EVERY`th picture of an episode."""
+    """The pictures of an episode that are learned from."""
     where = {key: episode[f"videos/{COLOR}/{key}"] for key in ("chunk_index", "file_index")}
     path = folder / info["video_path"].format(video_key=COLOR, **where)
     film = cv2.VideoCapture(str(path))
@@ -176,7 +181,7 @@ def _video(folder: Path, info: dict[str, Any], episode: dict[str, Any]) -> Itera
         for i in range(episode["length"]):
             if not film.grab():
                 raise OSError(f"{path}: ends at frame {i} of episode {episode['episode_index']}")
-            if i % EVERY == 0:
+            if i % _every(episode) == 0:
                 yield np.asarray(film.retrieve()[1][..., ::-1])
     finally:
         film.release()
@@ -186,7 +191,7 @@ def _depths(folder: Path, info: dict[str, Any], episode: dict[str, Any]) -> Iter
     where = {key: episode[f"data/{key}"] for key in ("chunk_index", "file_index")}
     path = folder / info["data_path"].format(**where)
     table = parquet.read_table(path, columns=[DEPTH], filters=[("episode_index", "=", episode["episode_index"])])
-    for cell in table[DEPTH].to_pylist()[::EVERY]:
+    for cell in table[DEPTH].to_pylist()[:: _every(episode)]:
         yield np.asarray(cv2.imdecode(np.frombuffer(cell["bytes"], np.uint8), cv2.IMREAD_UNCHANGED), np.uint16)
 
 

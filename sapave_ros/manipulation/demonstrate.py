@@ -2,7 +2,8 @@
 
 Each frame has what the policy would be given, and what the expert would do from there. What the robot really does
 wavers now and then, so that there is something to learn about what to do off the expert's way (Laskey et al. 2017,
-"DART"). Episodes in which the expert fails are left out.
+"DART"). Episodes in which the expert fails are left out. Beside each episode stand snapshots of other states, as an
+episode of their own whose frames do not follow each other.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 from tqdm import tqdm
 
@@ -42,6 +44,9 @@ EPISODES_PER_PART = 10
 FPS = 10
 STEPS = 16
 """Frames are as far apart as the steps of a chunk."""
+
+_FALLEN = 0.7
+"""Cosine of the tilt from which on a thing lies, and no expert takes it up."""
 
 _EXTRA = {EXPERT_CHUNK: STEPS * len(g1.POLICY), EXPERT_POINTS: 6}
 
@@ -113,18 +118,57 @@ class Wavering:
 
 
 class Demonstrator:
-    """An expert whose frames are kept. frames: so far."""
+    """An expert whose frames are kept. frames: so far. snapshots: what it would do in states that it has not come to:
+    arm and head elsewhere, and what is to be moved too, while no hand touches it.
+    """
 
-    def __init__(self, world: World, setting: Setting, expert: Any, eyes: Eyes, wavering: Wavering) -> None:
+    SNAPSHOTS = 3
+    """So many are tried at each frame of the expert's way to the thing."""
+
+    ELSEWHERE_RAD = (0.02, 0.3)
+    MOVED_M = 0.04
+
+    def __init__(
+        self, world: World, setting: Setting, expert: Any, eyes: Eyes, wavering: Wavering, random: np.random.Generator
+    ) -> None:
         self.frames: list[Frame] = []
+        self.snapshots: list[Frame] = []
         self._setting, self._expert, self._eyes, self._wavering = setting, expert, eyes, wavering
+        self._random = random
+        arm = g1.LEFT_ARM if setting.side == "left" else g1.RIGHT_ARM
+        self._moved = np.array([world.model.joint(name).qposadr[0] for name in (*g1.HEAD.names, *arm.names)])
+        self._lower = np.concatenate([g1.HEAD.lower, arm.lower])
+        self._upper = np.concatenate([g1.HEAD.upper, arm.upper])
 
     def act(self, world: World, stamp_s: float, positions: Floats) -> Chunks:
         """As `lockstep.Actor`."""
         chunks: Chunks = self._expert.act(world, stamp_s, positions)
+        stage = self._expert.stage
+        self.frames.append(self._frame(world, stamp_s, positions, chunks))
+        for _ in range(self.SNAPSHOTS if stage in self._expert.FREE else 0):
+            self._elsewhere(world, stamp_s)
+        return self._wavering.disturbed(chunks, stage)
+
+    def _frame(self, world: World, stamp_s: float, positions: Floats, chunks: Chunks) -> Frame:
         observation = self._eyes.observe(world, stamp_s, positions, self._setting.instruction)
-        self.frames.append(demonstrated(observation, chunks, points_in_torso(world, self._setting)))
-        return self._wavering.disturbed(chunks, self._expert.stage)
+        return demonstrated(observation, chunks, points_in_torso(world, self._setting))
+
+    def _elsewhere(self, world: World, stamp_s: float) -> None:
+        """Takes a snapshot of another state, if nothing is in anything there, and puts the present one back."""
+        data, random = world.data, self._random
+        before = data.qpos.copy()
+        scale = float(np.exp(random.uniform(*np.log(self.ELSEWHERE_RAD))))
+        there = before[self._moved] + random.normal(0.0, scale, len(self._moved))
+        data.qpos[self._moved] = np.clip(there, self._lower, self._upper)
+        thing = world.free_joint(self._setting.target)
+        if thing is not None:
+            data.qpos[thing : thing + 2] += random.uniform(-self.MOVED_M, self.MOVED_M, 2)
+        mujoco.mj_forward(world.model, data)
+        if data.ncon == 0 or float(data.contact.dist.min()) > -0.003:
+            positions = world.positions(g1.POLICY)
+            self.snapshots.append(self._frame(world, stamp_s, positions, self._expert.act(world, stamp_s, positions)))
+        data.qpos[:] = before
+        mujoco.mj_forward(world.model, data)
 
 
 def demonstrated(observation: Observation, chunks: Chunks, points: Floats) -> Frame:
@@ -150,30 +194,31 @@ def make(part: Part) -> tuple[int, int]:
         for i, seed in enumerate(part.seeds):
             task = part.tasks[i % len(part.tasks)]
             condition = CONDITIONS[int(np.random.default_rng([seed, 1]).integers(len(CONDITIONS)))]
-            frames = play(task, condition, seed, part.waver)
-            for each in frames:
-                writer.add(each)
-            if frames:
-                writer.save({"task": task, "condition": condition, "seed": seed})
+            for frames, kind in zip(play(task, condition, seed, part.waver), ("episode", "snapshots")):
+                for each in frames:
+                    writer.add(each)
+                if frames:
+                    writer.save({"task": task, "condition": condition, "seed": seed, "kind": kind})
         if writer.episodes:
             writer.publish(part.notes)
         return writer.episodes, writer.frames
 
 
-def play(task: str, condition: str, seed: int, waver: float) -> list[Frame]:
-    """One episode, of which nothing is left where it failed."""
+def play(task: str, condition: str, seed: int, waver: float) -> tuple[list[Frame], list[Frame]]:
+    """One episode, of which nothing is left where it failed; and the snapshots beside it."""
     setting = TASKS[task].setting(seed, condition)
     world = World.of(setting.scene)
     try:
         progress = TASKS[task].progress(world, setting)
         expert = TASKS[task].expert(world, setting, _ik())
         wavering = Wavering(np.random.default_rng([seed, 2]), waver)
-        actor = Demonstrator(world, setting, expert, Eyes(_kinematics()), wavering)
+        random = np.random.default_rng([seed, 3])
+        actor = Demonstrator(world, setting, expert, Eyes(_kinematics()), wavering, random)
         loop = RobotLoop(world, _kinematics(), LoopTiming(inference_period_s=1.0 / FPS))
-        loop.run(actor, progress.update)
+        loop.run(actor, lambda time_s: progress.update(time_s) or bool(world.pose(setting.target)[2, 2] < _FALLEN))
     finally:
         world.close()
-    return actor.frames if progress.success else []
+    return actor.frames if progress.success else [], actor.snapshots
 
 
 @cache

@@ -130,7 +130,9 @@ class Now:
 
 
 class Expert:
-    """Does one task. stage: what it was at when it was asked last."""
+    """Does one task. stage: what it was at when it was asked last. FREE: stages in which no hand touches the thing."""
+
+    FREE = frozenset({"come", "rise", "descend", "reach", "retreat", "go home"})
 
     def __init__(self, world: World, setting: Placing, ik: HandIk) -> None:
         self._setting, self._ik = setting, ik

@@ -166,6 +166,14 @@ class World(Mechanics):
         pose[:3, :3], pose[:3, 3] = self.data.xmat[body].reshape(3, 3), self.data.xpos[body]
         return pose
 
+    def free_joint(self, name: str) -> int | None:
+        """Where in `data.qpos` the pose of that object begins, if it can be moved. KeyError that lists the names."""
+        item = self._scene().items[self._scene().index(name)]
+        if not item.loose:
+            return None
+        body, _ = self.stage.objects[item.kind, item.variant]
+        return int(self.model.jnt_qposadr[self.model.body_jntadr[body]])
+
     def look_target(self, name: str, *, visibility: bool = True, camera: Camera = HEAD_CAMERA) -> LookTarget:
         """How the head camera sees that object now. Without visibility nothing is rendered.
 
