@@ -11,7 +11,8 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sapave_ros import g1
+from sapave_ros.bench.lockstep import LoopTiming
 from sapave_ros.bench.perception_score import share
 from sapave_ros.cli import json_argument
 from sapave_ros.core.clearance import Clearance
@@ -26,15 +28,25 @@ from sapave_ros.core.hand_ik import HandIk
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.crew import crew
 from sapave_ros.dataset.video import VideoEncoder
-from sapave_ros.manipulation.lockstep import Actor, Chunks, RobotLoop
+from sapave_ros.manipulation.actors import Model, Still
+from sapave_ros.manipulation.lockstep import Actor, RobotLoop
 from sapave_ros.manipulation.progress import STAGES, Criterion
 from sapave_ros.manipulation.settings import CONDITIONS, Setting
 from sapave_ros.manipulation.tasks import TASKS
+from sapave_ros.policy.manifest import SHIPPED
+from sapave_ros.policy.onnx_policy import OnnxPolicy
+from sapave_ros.policy.session import SessionParameters
+from sapave_ros.share import share_path
 from sapave_ros.sim.rendering import HEAD_CAMERA, OBSERVER_CAMERA
 from sapave_ros.sim.world import World
-from sapave_ros.types import Floats
 
-POLICIES = ("expert", "still")
+MODEL, FIXED = "model", "fixed head"
+POLICIES = (MODEL, FIXED, "expert", "still")
+"""The model; the same with a head that stays where it sees most of the table; who knows where everything is; nobody."""
+
+FIXED_HEAD_RAD = (0.0, 0.75)
+"""Yaw and pitch."""
+
 EPISODES, QUICK = 20, 4
 """Episodes of each condition."""
 
@@ -44,21 +56,26 @@ _CAMERAS = (HEAD_CAMERA, OBSERVER_CAMERA)
 
 @dataclass(frozen=True)
 class Episode:
-    """task: of `TASKS`. limit_s: how long it may take [s]. film: where a video of it goes, empty for none."""
+    """task: of `TASKS`. model: ONNX file. limit_s: how long it may take [s]. delay_s: of inference, besides the usual
+    [s]. film: where a video of it goes, empty for none."""
 
     task: str
     policy: str
     condition: str
     seed: int
     limit_s: float
+    model: str = ""
+    chunking: str = "plain"
+    delay_s: float = 0.0
     film: str = ""
 
 
 @dataclass(frozen=True)
 class Played:
     """How it went. at_s: when each of `STAGES` was reached first [s]. refused: chunks that the controllers refused.
-    clearance_m: the smallest room between the robot's own parts beyond the margin that commands leave. why: the last
-    reason of a controller or the gate to refuse something, of an episode that failed.
+    clearance_m: the smallest room between the robot's own parts beyond the margin that commands leave. jerk_rad_s3: of
+    the commanded arms, see `RobotLoop`. spent_s: of this machine's time, by what it went into. why: the last reason of a
+    controller or the gate to refuse something, of an episode that failed.
     """
 
     episode: Episode
@@ -69,15 +86,9 @@ class Played:
     lasted_s: float
     refused: int
     clearance_m: float
+    jerk_rad_s3: float
+    spent_s: dict[str, float]
     why: str
-
-
-class Still:
-    """Does nothing."""
-
-    def act(self, world: World, stamp_s: float, positions: Floats) -> Chunks:
-        """As `lockstep.Actor`."""
-        return Chunks()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,6 +99,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
+    parser.add_argument("--model", type=Path, help="ONNX file (default: the one that ships)")
+    parser.add_argument("--chunking", choices=("plain", "rtc"), default="plain", help="how chunks follow each other")
+    parser.add_argument(
+        "--delay", type=float, default=0.0, metavar="MS", help="of inference, besides the usual (default: %(default)g)"
+    )
     limit_s = Criterion().time_limit_s
     parser.add_argument(
         "--limit", type=float, default=limit_s, metavar="S", help="of an episode (default: %(default)g)"
@@ -105,6 +121,8 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"{name} {value}; expected at least 1")
     if not args.limit > 0:
         raise ValueError(f"--limit {args.limit:g}; expected more than 0 s")
+    if not 0 <= args.delay < 1000:
+        raise ValueError(f"--delay {args.delay:g}; expected 0 to 1000 ms")
     if args.first < 0:
         raise ValueError(f"--first {args.first}; expected a seed, 0 or more")
     if args.film:
@@ -116,6 +134,9 @@ def run(args: argparse.Namespace) -> int:
             condition,
             seed,
             args.limit,
+            str(args.model or share_path(SHIPPED)),
+            args.chunking,
+            args.delay / 1000.0,
             str(args.film / f"{task} {policy} {condition} {seed}.mp4") if args.film else "",
         )
         for task in dict.fromkeys(args.tasks)
@@ -143,12 +164,16 @@ def play(episode: Episode) -> Played:
     """One episode."""
     task = TASKS[episode.task]
     setting = task.setting(episode.seed, episode.condition)
+    if episode.policy == FIXED:
+        setting = replace(setting, scene=replace(setting.scene, head=FIXED_HEAD_RAD))
     world = World.of(setting.scene)
     film = _Film(world, Path(episode.film)) if episode.film else None
     try:
         progress = task.progress(world, setting, Criterion(time_limit_s=episode.limit_s))
         clearance = _Clearance(world)
-        loop = RobotLoop(world, Kinematics.from_urdf())
+        usual = LoopTiming()
+        timing = replace(usual, inference_delay_s=usual.inference_delay_s + episode.delay_s)
+        loop, actor = RobotLoop(world, _kinematics(), timing), _actor(episode, world, setting)
 
         def look(time_s: float) -> bool:
             clearance.look()
@@ -156,13 +181,14 @@ def play(episode: Episode) -> Played:
                 film.look(time_s)
             return progress.update(time_s)
 
-        loop.run(_actor(episode, world, setting), look)
+        loop.run(actor, look)
         if film is not None:
             film.close()
     finally:
         if film is not None:
             film.abort()
         world.close()
+    seeing_s = getattr(actor, "seeing_s", 0.0)
     return Played(
         episode,
         setting.side,
@@ -172,6 +198,8 @@ def play(episode: Episode) -> Played:
         loop.time_s,
         loop.refused,
         clearance.least_m,
+        loop.jerk_rad_s3,
+        {**loop.spent_s, "actor": loop.spent_s["actor"] - seeing_s, "pictures": seeing_s},
         "" if progress.success else loop.last_refusal,
     )
 
@@ -179,8 +207,21 @@ def play(episode: Episode) -> Played:
 def _actor(episode: Episode, world: World, setting: Setting) -> Actor:
     if episode.policy == "still":
         return Still()
+    if episode.policy in (MODEL, FIXED):
+        parameters = SessionParameters(chunking=episode.chunking)
+        return Model(_policy(episode.model), setting.instruction, _kinematics(), parameters, episode.policy == MODEL)
     expert: Actor = TASKS[episode.task].expert(world, setting, HandIk())
     return expert
+
+
+@cache
+def _policy(path: str) -> OnnxPolicy:
+    return OnnxPolicy(path)
+
+
+@cache
+def _kinematics() -> Kinematics:
+    return Kinematics.from_urdf()
 
 
 class _Clearance:
@@ -238,22 +279,27 @@ def summary(played: Sequence[Played]) -> dict[str, Any]:
             "median_time_s": float(np.median(times)) if times else None,
             "refused_chunks_per_episode": sum(p.refused for p in of) / len(of),
             "least_clearance_m": min(p.clearance_m for p in of),
+            "jerk_rad_s3": float(np.mean([p.jerk_rad_s3 for p in of])),
         }
-    return {"tasks": found}
+    spent = {name: sum(p.spent_s[name] for p in played) for name in played[0].spent_s}
+    total = max(sum(spent.values()), 1e-9)
+    return {"tasks": found, "share_of_time": {name: value / total for name, value in spent.items()}}
 
 
 def lines(report: dict[str, Any]) -> list[str]:
     """The same as a table."""
-    head = f"{'policy':8} {'condition':12} {'success':>9} {'(95 %)':>11}  " + "".join(f"{s:>9}" for s in STAGES)
+    head = f"{'policy':10} {'condition':12} {'success':>9} {'(95 %)':>11}  " + "".join(f"{s:>9}" for s in STAGES)
     out = []
     for task, policies in report["tasks"].items():
-        out += [f"{task}:", f"{head} {'time':>8} {'refused':>8} {'room':>8}"]
+        out += [f"{task}:", f"{head} {'time':>8} {'refused':>8} {'room':>8} {'jerk':>6}"]
         for policy, condition, f in ((p, c, f) for p, of in policies.items() for c, f in of.items()):
             low, high = f["success_95"]
             came = "".join(f"{f['came_to'][stage]:>9.0%}" for stage in STAGES)
             time = "–" if f["median_time_s"] is None else f"{f['median_time_s']:.1f} s"
             out.append(
-                f"{policy:8} {condition:12} {f['success']:>9.0%} {f'{low:.0%}–{high:.0%}':>11}  {came} {time:>8} "
-                f"{f['refused_chunks_per_episode']:>8.2f} {1000 * f['least_clearance_m']:>5.0f} mm"
+                f"{policy:10} {condition:12} {f['success']:>9.0%} {f'{low:.0%}–{high:.0%}':>11}  {came} {time:>8} "
+                f"{f['refused_chunks_per_episode']:>8.2f} {1000 * f['least_clearance_m']:>5.0f} mm "
+                f"{f['jerk_rad_s3']:>6.1f}"
             )
-    return out
+    shares = ", ".join(f"{name} {value:.0%}" for name, value in report["share_of_time"].items())
+    return [*out, f"of the time: {shares}"]

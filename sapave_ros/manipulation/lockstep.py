@@ -6,6 +6,9 @@ blends what it is sent with what it does by itself, as long as the arms are bein
 
 from __future__ import annotations
 
+import math
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -123,7 +126,8 @@ class _Wires:
 
 class RobotLoop:
     """The stand-in robot with both of its controllers. time_s: since control was taken [s]. refused: chunks that the
-    controllers refused."""
+    controllers refused. spent_s: what of this machine's time went into the actor, the controllers and the physics [s].
+    """
 
     def __init__(self, world: World, kinematics: Kinematics, timing: LoopTiming | None = None) -> None:
         self.world, self._timing = world, timing or LoopTiming()
@@ -133,6 +137,9 @@ class RobotLoop:
         self._arms = ArmController(ControllerConfig(), kinematics)
         self._now_s, self._ticks = 0.0, 0
         self._next_head_s = 0.0
+        self.spent_s = dict.fromkeys(("actor", "control", "physics"), 0.0)
+        self._commanded: deque[Floats] = deque(maxlen=4)
+        self._jerk2, self._jerks = 0.0, 0
         self._wires.goal = world.positions(g1.HEAD)
         while self._arms.controller.phase is not Phase.ACTIVE or self._head.phase is not Phase.ACTIVE:
             self._tick()
@@ -147,6 +154,11 @@ class RobotLoop:
     @property
     def refused(self) -> int:
         return sum(self._arms.controller.refused.values()) + sum(self._head.refused.values())
+
+    @property
+    def jerk_rad_s3(self) -> float:
+        """Root mean square over arm joints and time, of the commanded positions."""
+        return math.sqrt(self._jerk2 / max(self._jerks, 1))
 
     @property
     def last_refusal(self) -> str:
@@ -165,7 +177,9 @@ class RobotLoop:
                     return
                 if self.time_s >= next_inference_s - 1e-9:
                     next_inference_s += self._timing.inference_period_s
+                    began_s = time.perf_counter()
                     chunks = actor.act(self.world, EPOCH_S + self._now_s, self.world.positions(g1.POLICY))
+                    self.spent_s["actor"] += time.perf_counter() - began_s
                     pending.append((self.time_s + self._timing.inference_delay_s, chunks))
             while pending and pending[0][0] <= self.time_s:
                 chunks = pending.pop(0)[1]
@@ -177,6 +191,7 @@ class RobotLoop:
 
     def _tick(self) -> None:
         now_s, world, wires = self._now_s, self.world, self._wires
+        began_s = time.perf_counter()
         ros_s = EPOCH_S + now_s
         permit = Permit(now_s, self._ticks, "ACTIVE", "lockstep", Mode.MOVE, Mode.MOVE, sent_s=now_s)
         if now_s >= self._next_head_s - 1e-9:
@@ -188,7 +203,18 @@ class RobotLoop:
         setpoint = self._arms.tick(ros_s, now_s, wires.body_state, wires.hand_state, permit)
         if setpoint is not None:
             wires.send(setpoint, now_s)
+            self._add_jerk(setpoint.positions)
+        controlled_s = time.perf_counter()
         for step in range(_STEPS):
             self._body.tick(now_s + step * TIMESTEP_S)
+        self.spent_s["control"] += controlled_s - began_s
+        self.spent_s["physics"] += time.perf_counter() - controlled_s
         self._ticks += 1
         self._now_s = self._ticks * TICK_S
+
+    def _add_jerk(self, positions: Floats) -> None:
+        self._commanded.append(positions.copy())
+        if len(self._commanded) == self._commanded.maxlen:
+            jerk = np.diff(np.array(self._commanded), 3, axis=0) / TICK_S**3
+            self._jerk2 += float((jerk**2).sum())
+            self._jerks += jerk.size
