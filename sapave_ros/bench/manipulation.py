@@ -74,8 +74,8 @@ class Episode:
 class Played:
     """How it went. at_s: when each of `STAGES` was reached first [s]. refused: chunks that the controllers refused.
     clearance_m: the smallest room between the robot's own parts beyond the margin that commands leave. jerk_rad_s3: of
-    the commanded arms, see `RobotLoop`. spent_s: of this machine's time, by what it went into. why: the last reason of a
-    controller or the gate to refuse something, of an episode that failed.
+    the commanded arms, see `RobotLoop`. spent_s: of this machine's time, by what it went into. why: the last reason of
+    a controller or the gate to refuse something, of an episode that failed.
     """
 
     episode: Episode

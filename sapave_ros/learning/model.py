@@ -307,20 +307,20 @@ class SaPaVe(nn.Module):
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """`flow_losses` of the head's joints and of the others. chunk (B, k, 28) [rad].
 
-        A shared decoder is judged by both groups at once; then the second pair is zeros.
+        A shared decoder is judged by both groups at once; then the first pair is zeros. So it is of a head's decoder that
+        does not train.
         """
         told = None if found is None else found.told
         head, other = chunk.tensor_split([len(g1.HEAD)], dim=-1)
         head, other = head / self.head_scale_rad, other / self.other_scale_rad
+        none = head.new_zeros(()), head.new_zeros(())
         if self.config.decoupled:
-            return (
-                self.flow_losses(self.head_decoder, context, head, repeats),
-                self.flow_losses(self.other_decoder, context, other, repeats, told=told),
-            )
+            trains = self.config.head_weight > 0
+            first = self.flow_losses(self.head_decoder, context, head, repeats) if trains else none
+            return first, self.flow_losses(self.other_decoder, context, other, repeats, told=told)
         groups = (len(g1.HEAD), len(g1.OTHER))
         target = torch.cat([head, other], -1)
-        none = target.new_zeros(())
-        return self.flow_losses(self.shared_decoder, context, target, repeats, None, groups, told), (none, none)
+        return none, self.flow_losses(self.shared_decoder, context, target, repeats, None, groups, told)
 
     def flow_losses(
         self,

@@ -1,4 +1,4 @@
-"""Who does the tasks besides the expert: the exported model as the inference node runs it, and one that does nothing."""
+"""Who does the tasks besides the expert: the exported model as the inference node runs it, and nobody."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Still:
 
 
 class Model:
-    """The exported model under one instruction. moves_head: whether its chunks for the head are followed. seeing_s: what
-    of this machine's time went into pictures [s]. Raises ValueError on a model that was not trained to move the arms.
+    """The exported model under one instruction. moves_head: whether its chunks for the head are followed. seeing_s:
+    what of this machine's time went into pictures [s]. Raises ValueError on a model that was not trained to move the arms.
     """
 
     def __init__(
