@@ -18,16 +18,20 @@ from sapave_ros import graph
 from sapave_ros.bench.criteria import LookCriterion
 from sapave_ros.bringup import Bringup, BringupError, install_stop_handler, remove_stop_handler
 from sapave_ros.cli import json_argument
+from sapave_ros.demo.doing import TaskMonitor, setting, sim_arguments
 from sapave_ros.demo.film import Recording, write_plot, write_video
 from sapave_ros.demo.monitor import Monitor
 from sapave_ros.demo.recorded import recorded
 from sapave_ros.demo.told import Told, listing, rooms_help, told, where
+from sapave_ros.manipulation.settings import CONDITIONS
+from sapave_ros.manipulation.tasks import TASKS
 from sapave_ros.nodes.operator import Operator, OperatorError, session
 from sapave_ros.plan import Options
+from sapave_ros.sim.aim import Aim
 from sapave_ros.sim.live import DEFAULT_ROOM
 from sapave_ros.sim.rendering import HEAD_CAMERA
+from sapave_ros.sim.rooms import Room
 
-LONGEST_S = 12.0
 LINGER_S = 1.0
 ARM_WITHIN_S = 10.0
 ARM_ATTEMPTS = 3
@@ -40,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instruction", help="what to tell the robot (default: to look at a thing in the room)")
     parser.add_argument("--room", default=DEFAULT_ROOM, metavar="NAME", help=f"{rooms_help()} (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=3, help="which room of that kind (default: %(default)s)")
+    parser.add_argument("--task", metavar="NAME", help=f"something to do instead, at a table: {', '.join(TASKS)}")
+    parser.add_argument(
+        "--condition",
+        default=CONDITIONS[-1],
+        metavar="NAME",
+        help=f"of the task: {', '.join(CONDITIONS)} (default: %(default)s)",
+    )
     parser.add_argument("--out", type=Path, default=Path("out"), help="where video, plot and logs go")
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="also record all streams into a bag, as `sapave record`"
@@ -51,10 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 0: found in time; 1: not found; 2: could not run; 130: stopped by Ctrl-C."""
-    case = told(args.room, args.seed, args.instruction)
-    arguments = ["--room", args.room, "--seed", str(args.seed), *([] if args.no_video else ["--observer"])]
-    arguments += case.aim.arguments() or ["--target", ""]
+    """Exit code 0: found, or done, in time; 1: not; 2: could not run; 130: stopped by Ctrl-C."""
+    doing = setting(args.task, args.condition, args.seed) if args.task else None
+    if doing is not None:
+        case = Told(args.instruction or doing.instruction, Room.bare(doing.scene), Aim((doing.target,)))
+        arguments = sim_arguments(doing, args.out)
+    else:
+        case = told(args.room, args.seed, args.instruction)
+        arguments = ["--room", args.room, "--seed", str(args.seed)]
+        arguments += case.aim.arguments() or ["--target", ""]
+    arguments += [] if args.no_video else ["--observer"]
     run_dir = args.out.resolve() / "run"
     options = Options(
         sim=True,
@@ -79,7 +96,10 @@ def run(args: argparse.Namespace) -> int:
             bringup.start(stop)
             print(f"up after {time.monotonic() - started_s:.1f} s: {', '.join(bringup.pids)}", flush=True)
             with recorded(args.record) if args.record else nullcontext(), session() as operator:
-                monitor = Monitor(operator, run_dir, recording, observer=not args.no_video)
+                if doing is None:
+                    monitor = Monitor(operator, run_dir, recording, observer=not args.no_video)
+                else:
+                    monitor = TaskMonitor(operator, run_dir, recording, not args.no_video, doing, args.task)
                 if monitor.visible_at_best < criterion.min_visible_fraction:
                     print(f"from where it stands at most {monitor.visible_at_best:.0%} of that can be seen: too little")
                 _play(case.instruction, operator, monitor, bringup, stop)
@@ -134,7 +154,7 @@ def _play(instruction: str, operator: Operator, monitor: Monitor, bringup: Bring
             decided_s = elapsed_s
         # A moment longer than the decision, so that the film does not end on it.
         ended_s = decided_s if decided_s is not None else held_s
-        if elapsed_s > LONGEST_S or (ended_s is not None and elapsed_s > ended_s + LINGER_S):
+        if elapsed_s > monitor.longest_s or (ended_s is not None and elapsed_s > ended_s + LINGER_S):
             break
     if held_s is not None and decided_s is None:
         monitor.recording.held = f"{state}: {operator.reason}"
@@ -184,15 +204,18 @@ def _finish(args: argparse.Namespace, monitor: Monitor, case: Told) -> int:
     score, recording, target = monitor.score, monitor.recording, case.aim.name
     if not recording.moments:
         raise RuntimeError(f"the simulated robot showed nothing; see {args.out / 'run' / 'sim.log'}")
+    success, limit_s = monitor.success, monitor.limit_s
     if target is None:
         recording.verdict = "not judged"
+    elif isinstance(monitor, TaskMonitor):
+        recording.verdict = monitor.verdict
     elif score.success:
         recording.verdict = f"found and held after {score.reached_s:.1f} s"
     elif recording.held:
         recording.verdict = "not found: the watchdog held the robot still"
         print(f"{recording.held} (on a machine that is busy with other things pictures and commands come late)")
     else:
-        recording.verdict = f"not found within {score.criterion.time_limit_s:g} s"
+        recording.verdict = f"not found within {limit_s:g} s"
     print(f"verdict: {recording.verdict}")
     args.out.mkdir(parents=True, exist_ok=True)
     files = [args.out / "demo.png"]
@@ -208,12 +231,14 @@ def _finish(args: argparse.Namespace, monitor: Monitor, case: Told) -> int:
             "room": args.room,
             "seed": args.seed,
             "target": target,
-            "success": score.success if target else None,
+            "success": success if target else None,
             "reached_s": score.reached_s,
             "start_angle_deg": None if first.angle_rad is None else float(np.rad2deg(first.angle_rad)),
             "final_angle_deg": None if last.angle_rad is None else float(np.rad2deg(last.angle_rad)),
             "chunks": monitor.chunks,
             "inference": monitor.inference,
         }
+        if isinstance(monitor, TaskMonitor):
+            figures |= {"task": args.task, "condition": args.condition, "at_s": monitor.progress.at_s}
         args.json.write_text(json.dumps(figures, indent=1))
-    return 0 if target is None or score.success else 1
+    return 0 if target is None or success else 1

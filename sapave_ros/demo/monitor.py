@@ -17,6 +17,7 @@ from sapave_ros.sim.truth import TruthReader
 from sapave_ros.types import Floats
 
 FILM_PERIOD_S = 0.1
+LONGEST_S = 12.0
 LEAD_S = 0.2
 """How much of the time before the instruction is kept [s]."""
 
@@ -53,6 +54,21 @@ class Monitor:
     def visible_at_best(self) -> float:
         """As `TruthReader.visible_at_best`."""
         return self._truth.visible_at_best
+
+    @property
+    def success(self) -> bool:
+        """Whether what was asked for has been done."""
+        return self.score.success
+
+    @property
+    def limit_s(self) -> float:
+        """Time that there is for it [s]."""
+        return self.score.criterion.time_limit_s
+
+    @property
+    def longest_s(self) -> float:
+        """Time after which nobody looks any more [s]."""
+        return LONGEST_S
 
     def begin(self) -> None:
         """The instruction has been given now."""

@@ -307,7 +307,7 @@ class SaPaVe(nn.Module):
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """`flow_losses` of the head's joints and of the others. chunk (B, k, 28) [rad].
 
-        A shared decoder is judged by both groups at once; then the first pair is zeros. So it is of a head's decoder that
+        A shared decoder is judged by both groups at once; then the first pair is zeros. So it is of a decoder that
         does not train.
         """
         told = None if found is None else found.told

@@ -24,7 +24,7 @@ class Still:
 
 class Model:
     """The exported model under one instruction. moves_head: whether its chunks for the head are followed. seeing_s:
-    what of this machine's time went into pictures [s]. Raises ValueError on a model that was not trained to move the arms.
+    what of this machine's time went into pictures [s]. Raises ValueError on a model with an untrained head for the arms.
     """
 
     def __init__(
