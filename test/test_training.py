@@ -168,7 +168,7 @@ def test_resumed_training_is_the_same_training(folder, tmp_path, monkeypatch, st
             train.run(arguments(folder, halves))
     assert torch.load(halves / f"{stage}.pt", weights_only=True)["step"] == 3
     train.run(arguments(folder, halves))
-    for each in train.STAGES:
+    for each in train.LOOKED:
         same_end(tmp_path / "whole", halves, each)
         assert curve(halves, each) == curve(tmp_path / "whole", each)
         assert [step for step, _ in curve(halves, each)] == [1, 2, 3, 4, 5, 6]
@@ -208,7 +208,7 @@ def test_clear_errors(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="ground"):
         train.run(arguments(folder, tmp_path / "new", stage="look"))
     with pytest.raises(FileNotFoundError, match="look"):
-        train.load_look(tmp_path)
+        train.load_trained(tmp_path)
     with pytest.raises(ValueError, match="did you mean debug"):
         train.run(arguments(folder, tmp_path, config="debugg"))
     with pytest.raises(ValueError, match="did you mean spatial"):
@@ -300,7 +300,7 @@ def test_ablations_share_one_pretrained_backbone(folder, trained, tmp_path):
         where = tmp_path / change[0]
         args = arguments(folder, where, stage="look", ground=ground, set=change, look_steps=1)
         assert train.run(args) == 0
-        model, _ = train.load_look(where)
+        model, _ = train.load_trained(where)
         stem = model.state_dict()["backbone.stem.weight"]
         taught = torch.load(ground, weights_only=True)["average"]["backbone.stem.weight"]
         torch.testing.assert_close(stem, taught, atol=1e-2 if "full" in change[0] else 0, rtol=0)
@@ -407,7 +407,7 @@ def test_bench_measures_the_share_of_the_data(folder, tmp_path):
     words = ["--config", "debug", "--data", str(folder), "--batch", "8", "--steps", "4", "--threads", "1"]
     assert bench.run(parser.parse_args([*words, "--json", str(out)])) == 0
     figures = json.loads(out.read_text())
-    for stage in train.STAGES:
+    for stage in train.LOOKED:
         assert 0 < figures[stage]["ratio"] < 3
         assert figures[stage]["samples_s"] > 0
 
@@ -415,12 +415,12 @@ def test_bench_measures_the_share_of_the_data(folder, tmp_path):
 @pytest.fixture(scope="module")
 def exported(trained, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "debug.onnx"
-    assert export.run(argparse.Namespace(run=trained, output=path, backbone=None)) == 0
+    assert export.run(argparse.Namespace(run=trained, output=path, backbone=None, look=None)) == 0
     return path
 
 
 def test_parity_of_torch_and_onnx(trained, exported):
-    model, _ = train.load_look(trained)
+    model, _ = train.load_trained(trained)
     policy = OnnxPolicy(exported)
     for seed in range(6):
         inputs = export.example_inputs(model.config, seed)
@@ -436,7 +436,7 @@ def test_parity_of_torch_and_onnx(trained, exported):
 
 
 def test_words_that_the_network_does_not_know_are_not_exported(trained, tmp_path):
-    model, _ = train.load_look(trained)
+    model, _ = train.load_trained(trained)
     words = tuple(f"word{i}" for i in range(model.config.vocabulary_size))
     with pytest.raises(ValueError, match="vocabulary"):
         export.export(model, tmp_path / "x.onnx", words, {}, {})

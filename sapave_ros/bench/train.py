@@ -20,10 +20,9 @@ from sapave_ros.cli import json_argument
 from sapave_ros.learning.config import CONFIGS, config_named
 from sapave_ros.learning.model import SaPaVe
 from sapave_ros.learning.pairs.command import OUTPUT
-from sapave_ros.learning.train import LEARNING_RATE, Lessons, changes, lessons
+from sapave_ros.learning.train import LEARNING_RATE, LOOKED, Lessons, changes, lessons
 from sapave_ros.learning.training.batches import Prefetch
 from sapave_ros.learning.training.loop import Schedule, take_step
-from sapave_ros.learning.training.objectives import STAGES
 from sapave_ros.learning.training.run import Run, start
 
 GOAL_RATIO = 0.9
@@ -71,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     config = replace(config, vocabulary_size=len(given.vocabulary) + 2)
     print(f"training {args.config} in batches of {args.batch} on {torch.get_num_threads()} threads")
     figures: dict[str, Any] = {"config": args.config, "batch": args.batch, "threads": torch.get_num_threads()}
-    for stage in STAGES:
+    for stage in LOOKED:
         torch.manual_seed(0)
         r = measure(stage, SaPaVe(config), given, args.batch, args.steps, args.precision == "bf16")
         figures[stage] = r

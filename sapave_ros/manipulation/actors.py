@@ -24,7 +24,7 @@ class Still:
 
 class Model:
     """The exported model under one instruction. moves_head: whether its chunks for the head are followed. seeing_s:
-    what of this machine's time went into pictures [s]. Raises ValueError on a model with an untrained head for the arms.
+    what of this machine's time went into pictures [s]. ValueError on a model with an untrained head for the arms.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Model:
         instruction: str,
         kinematics: Kinematics,
         parameters: SessionParameters,
-        moves_head: bool,
+        moves_head: bool = True,
     ) -> None:
         if "other" not in policy.manifest.trained_heads:
             raise ValueError(f"model {policy.manifest.name}: has no trained head for arms and hands")
