@@ -150,6 +150,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbone", type=Path, help="also write what the stage `ground` taught here, for `sapave train --ground`"
     )
+    parser.add_argument(
+        "--look", type=Path, help="also write what the stage `look` taught here, for `sapave train --stage do --look`"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -166,6 +169,9 @@ def run(args: argparse.Namespace) -> int:
     if args.backbone:
         saved.write(args.backbone, saved.backbone(saved.read(args.run / "ground.pt")))
         print(f"{args.backbone}: {args.backbone.stat().st_size / 1e6:.1f} MB, the backbone")
+    if args.look:
+        saved.write(args.look, saved.looked(saved.read(args.run / "look.pt")))
+        print(f"{args.look}: {args.look.stat().st_size / 1e6:.1f} MB, what the stage `look` taught")
     print(
         f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB, trained heads: {', '.join(manifest.trained_heads)}"
     )

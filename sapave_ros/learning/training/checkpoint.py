@@ -56,6 +56,13 @@ def backbone(state: Mapping[str, Any]) -> dict[str, Any]:
     return {**about, "model": half, "average": {}, "optimiser": {}}
 
 
+def looked(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint of the stage `look` taught, and no more: all averaged weights, in 16 bits."""
+    half = {n: v.half() if v.is_floating_point() else v for n, v in (state["model"] | state["average"]).items()}
+    about = {n: v for n, v in state.items() if n not in ("model", "average", "optimiser", "readout")}
+    return {**about, "model": half, "average": {}, "optimiser": {}}
+
+
 def weights_hash(weights: Mapping[str, Tensor]) -> str:
     """sha256 over names and values."""
     digest = hashlib.sha256()
