@@ -2,7 +2,8 @@
 
 Each frame has what the policy would be given, and what the expert would do from there. What the robot really does
 wavers now and then, so that there is something to learn about what to do off the expert's way (Laskey et al. 2017,
-"DART"). Episodes in which the expert fails are left out. Beside each episode stand snapshots of other states, as an
+"DART"). Episodes in which the expert fails are left out. With `--model` the model does what it would do instead, and
+the expert says what would have been right there (Ross et al. 2011, "DAgger"), for as long as the thing stands. Beside each episode stand snapshots of other states, as an
 episode of their own whose frames do not follow each other.
 """
 
@@ -28,17 +29,21 @@ from sapave_ros.core.kinematics import TORSO, Kinematics
 from sapave_ros.crew import crew
 from sapave_ros.dataset.features import EXPERT_CHUNK, EXPERT_POINTS, Frame, frame
 from sapave_ros.dataset.writer import DatasetWriter
+from sapave_ros.manipulation.actors import Model
 from sapave_ros.manipulation.eyes import Eyes
-from sapave_ros.manipulation.lockstep import Chunks, RobotLoop
+from sapave_ros.manipulation.lockstep import Actor, Chunks, RobotLoop
 from sapave_ros.manipulation.settings import CONDITIONS, Setting
 from sapave_ros.manipulation.tasks import TASKS
+from sapave_ros.policy.onnx_policy import OnnxPolicy
+from sapave_ros.policy.session import SessionParameters
 from sapave_ros.sim.world import World
 from sapave_ros.types import ActionChunk, Floats, Observation
 
 OUTPUT = Path("out/data/demonstrations")
 
 FIRST_SEED = 1_000_000
-"""Of the settings: the benchmark's are below."""
+MODELS_SEED = 1_500_000
+"""Of the settings, for the expert and for models: the benchmark's are below."""
 
 EPISODES_PER_PART = 10
 FPS = 10
@@ -54,26 +59,23 @@ _EXTRA = {EXPERT_CHUNK: STEPS * len(g1.POLICY), EXPERT_POINTS: 6}
 @dataclass(frozen=True)
 class Part:
     """A data set of its own, so that work can be shared out and taken up. folder: where it is to be. tasks: of `TASKS`,
-    by turns. waver: of the arm's joints, see `Wavering`.
+    by turns. waver: of the arm's joints, see `Wavering`. model: ONNX file of who moves the robot, empty for the expert.
     """
 
     folder: Path
     number: int
     tasks: tuple[str, ...]
     waver: float
+    model: str = ""
 
     @property
     def notes(self) -> dict[str, Any]:
-        return {
-            "tasks": list(self.tasks),
-            "first_seed": self.seeds[0],
-            "episodes": len(self.seeds),
-            "waver": self.waver,
-        }
+        who = {"model": _policy(self.model).manifest.weights_sha256} if self.model else {"waver": self.waver}
+        return {"tasks": list(self.tasks), "first_seed": self.seeds[0], "episodes": len(self.seeds), **who}
 
     @property
     def seeds(self) -> range:
-        first = FIRST_SEED + self.number * EPISODES_PER_PART
+        first = (MODELS_SEED if self.model else FIRST_SEED) + self.number * EPISODES_PER_PART
         return range(first, first + EPISODES_PER_PART)
 
 
@@ -118,7 +120,7 @@ class Wavering:
 
 
 class Demonstrator:
-    """An expert whose frames are kept. frames: so far. snapshots: what it would do in states that it has not come to:
+    """An expert whose frames are kept. doer: who moves the robot instead, if anybody. frames: so far. snapshots: what it would do in states that it has not come to:
     arm and head elsewhere, and what is to be moved too, while no hand touches it.
     """
 
@@ -129,12 +131,19 @@ class Demonstrator:
     MOVED_M = 0.04
 
     def __init__(
-        self, world: World, setting: Setting, expert: Any, eyes: Eyes, wavering: Wavering, random: np.random.Generator
+        self,
+        world: World,
+        setting: Setting,
+        expert: Any,
+        eyes: Eyes,
+        wavering: Wavering,
+        random: np.random.Generator,
+        doer: Actor | None = None,
     ) -> None:
         self.frames: list[Frame] = []
         self.snapshots: list[Frame] = []
         self._setting, self._expert, self._eyes, self._wavering = setting, expert, eyes, wavering
-        self._random = random
+        self._random, self._doer = random, doer
         arm = g1.LEFT_ARM if setting.side == "left" else g1.RIGHT_ARM
         self._moved = np.array([world.model.joint(name).qposadr[0] for name in (*g1.HEAD.names, *arm.names)])
         self._lower = np.concatenate([g1.HEAD.lower, arm.lower])
@@ -147,6 +156,8 @@ class Demonstrator:
         self.frames.append(self._frame(world, stamp_s, positions, chunks))
         for _ in range(self.SNAPSHOTS if stage in self._expert.FREE else 0):
             self._elsewhere(world, stamp_s)
+        if self._doer is not None:
+            return self._doer.act(world, stamp_s, positions)
         return self._wavering.disturbed(chunks, stage)
 
     def _frame(self, world: World, stamp_s: float, positions: Floats, chunks: Chunks) -> Frame:
@@ -194,7 +205,7 @@ def make(part: Part) -> tuple[int, int]:
         for i, seed in enumerate(part.seeds):
             task = part.tasks[i % len(part.tasks)]
             condition = CONDITIONS[int(np.random.default_rng([seed, 1]).integers(len(CONDITIONS)))]
-            for frames, kind in zip(play(task, condition, seed, part.waver), ("episode", "snapshots")):
+            for frames, kind in zip(play(task, condition, seed, part.waver, part.model), ("episode", "snapshots")):
                 for each in frames:
                     writer.add(each)
                 if frames:
@@ -204,8 +215,8 @@ def make(part: Part) -> tuple[int, int]:
         return writer.episodes, writer.frames
 
 
-def play(task: str, condition: str, seed: int, waver: float) -> tuple[list[Frame], list[Frame]]:
-    """One episode, of which nothing is left where it failed; and the snapshots beside it."""
+def play(task: str, condition: str, seed: int, waver: float, model: str = "") -> tuple[list[Frame], list[Frame]]:
+    """One episode, of which nothing is left where the expert failed; and the snapshots beside it."""
     setting = TASKS[task].setting(seed, condition)
     world = World.of(setting.scene)
     try:
@@ -213,12 +224,18 @@ def play(task: str, condition: str, seed: int, waver: float) -> tuple[list[Frame
         expert = TASKS[task].expert(world, setting, _ik())
         wavering = Wavering(np.random.default_rng([seed, 2]), waver)
         random = np.random.default_rng([seed, 3])
-        actor = Demonstrator(world, setting, expert, Eyes(_kinematics()), wavering, random)
+        doer = Model(_policy(model), setting.instruction, _kinematics(), SessionParameters()) if model else None
+        actor = Demonstrator(world, setting, expert, Eyes(_kinematics()), wavering, random, doer)
         loop = RobotLoop(world, _kinematics(), LoopTiming(inference_period_s=1.0 / FPS))
         loop.run(actor, lambda time_s: progress.update(time_s) or bool(world.pose(setting.target)[2, 2] < _FALLEN))
     finally:
         world.close()
-    return actor.frames if progress.success else [], actor.snapshots
+    return actor.frames if progress.success or model else [], actor.snapshots
+
+
+@cache
+def _policy(path: str) -> OnnxPolicy:
+    return OnnxPolicy(path)
 
 
 @cache
@@ -238,6 +255,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--waver", type=float, default=0.2, metavar="RAD_S", help="standard deviation of drifts (default: %(default)s)"
     )
+    parser.add_argument(
+        "--model", type=Path, help="ONNX file of a model that moves the robot, while the expert says what is right"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the parts (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--ray", metavar="ADDRESS", help='use this Ray cluster instead; "local" starts one here')
@@ -250,7 +270,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.waver >= 0:
         raise ValueError(f"--waver {args.waver:g}; expected 0 or more")
     parts = [
-        Part(args.output / f"part-{number:05d}", number, tuple(args.tasks), args.waver)
+        Part(args.output / f"part-{number:05d}", number, tuple(args.tasks), args.waver, str(args.model or ""))
         for number in range(-(-args.episodes // EPISODES_PER_PART))
     ]
     wanted = [part for part in parts if not _is_there(part)]
