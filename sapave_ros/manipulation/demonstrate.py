@@ -3,8 +3,8 @@
 Each frame has what the policy would be given, and what the expert would do from there. What the robot really does
 wavers now and then, so that there is something to learn about what to do off the expert's way (Laskey et al. 2017,
 "DART"). Episodes in which the expert fails are left out. With `--model` the model does what it would do instead, and
-the expert says what would have been right there (Ross et al. 2011, "DAgger"), for as long as the thing stands. Beside each episode stand snapshots of other states, as an
-episode of their own whose frames do not follow each other.
+the expert says what would have been right there (Ross et al. 2011, "DAgger"), for as long as the thing stands. Beside
+each episode stand snapshots of other states, as an episode of their own whose frames do not follow each other.
 """
 
 from __future__ import annotations
@@ -120,8 +120,9 @@ class Wavering:
 
 
 class Demonstrator:
-    """An expert whose frames are kept. doer: who moves the robot instead, if anybody. frames: so far. snapshots: what it would do in states that it has not come to:
-    arm and head elsewhere, and what is to be moved too, while no hand touches it.
+    """An expert whose frames are kept. doer: who moves the robot instead, if anybody. frames: so far. snapshots: what
+    it would do in states that it has not come to: arm and head elsewhere, and what is to be moved too, while no hand
+    touches it.
     """
 
     SNAPSHOTS = 3
