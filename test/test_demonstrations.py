@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from types import SimpleNamespace
 
+import made_up_pairs
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ from sapave_ros.core.hand_ik import HandIk  # noqa: E402
 from sapave_ros.core.kinematics import Kinematics  # noqa: E402
 from sapave_ros.dataset.features import EXPERT_CHUNK, EXPERT_POINTS, frame  # noqa: E402
 from sapave_ros.dataset.writer import DatasetWriter  # noqa: E402
-from sapave_ros.learning import demonstrations, export, train  # noqa: E402
+from sapave_ros.learning import demonstrations, export, language, train  # noqa: E402
 from sapave_ros.learning.config import CONFIGS  # noqa: E402
 from sapave_ros.learning.demonstrations import DemonstrationBatches, mirrored  # noqa: E402
 from sapave_ros.learning.model import SaPaVe  # noqa: E402
@@ -91,10 +93,16 @@ def looked(tmp_path_factory):
     """A checkpoint of the stage `look`, untrained."""
     path = tmp_path_factory.mktemp("looked") / "look.pt"
     torch.manual_seed(0)
-    config = CONFIGS["debug"]
-    extra = {"vocabulary": list(WORDS), "head_bound_rad": [0.1, 0.1], "training": {"stage": "look"}}
+    words = language.vocabulary()
+    config = dataclasses.replace(CONFIGS["debug"], vocabulary_size=len(words) + 2)
+    extra = {"vocabulary": list(words), "head_bound_rad": [0.1, 0.1], "training": {"stage": "look"}}
     start("look", SaPaVe(config), path, 1e-3, 0, "cpu", extra).save()
     return path
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    return made_up_pairs.write(tmp_path_factory.mktemp("pairs"))
 
 
 # -- geometry ------------------------------------------------------------------------------------
@@ -222,38 +230,50 @@ def test_a_demonstration_is_played_written_and_not_played_again(tmp_path, monkey
 # -- stage 2 -----------------------------------------------------------------------------------------
 
 
-def trained(looked, shown, run_dir, steps: int, *more: str) -> None:
+def trained(looked, shown, pairs, run_dir, steps: int, *more: str) -> None:
     parser = argparse.ArgumentParser()
     train.add_arguments(parser)
     words = ["--stage", "do", "--look", str(looked), "--demonstrations", str(shown), "--run-dir", str(run_dir)]
-    words += ["--do-steps", str(steps), "--batch", "4", "--threads", "1", "--set", "head_weight=0", *more]
+    words += [
+        "--data",
+        str(pairs),
+        "--do-steps",
+        str(steps),
+        "--batch",
+        "4",
+        "--threads",
+        "1",
+        "--set",
+        "head_weight=0",
+        *more,
+    ]
     assert train.run(parser.parse_args(words)) == 0
 
 
 @pytest.fixture(scope="module")
-def done(looked, shown, tmp_path_factory):
+def done(looked, shown, pairs, tmp_path_factory):
     path = tmp_path_factory.mktemp("done")
-    trained(looked, shown, path, 3)
+    trained(looked, shown, pairs, path, 3)
     return path
 
 
-def test_stage_2_leaves_what_was_learned_before_and_goes_on_where_it_was(looked, shown, done, tmp_path):
+def test_stage_2_leaves_what_was_learned_before_and_goes_on_where_it_was(looked, shown, pairs, done, tmp_path):
     before, after = checkpoint.read(looked)["model"], checkpoint.read(done / "do.pt")
     assert after["step"] == 3
     moved = {n for n, v in after["model"].items() if n not in before or not torch.equal(v, before[n])}
     assert moved and all(n.startswith(("other_decoder.", "reach.")) for n in moved)
-    trained(looked, shown, tmp_path, 3)
-    trained(looked, shown, tmp_path, 5)
+    trained(looked, shown, pairs, tmp_path, 3)
+    trained(looked, shown, pairs, tmp_path, 5)
     whole = tmp_path / "whole"
-    trained(looked, shown, whole, 3)
+    trained(looked, shown, pairs, whole, 3)
     resumed = checkpoint.read(tmp_path / "do.pt")
     assert resumed["step"] == 5
     again = checkpoint.read(whole / "do.pt")["model"]
     assert all(torch.equal(v, again[n]) for n, v in after["model"].items())
 
 
-def test_what_stage_2_needs_is_named(looked, shown, tmp_path, capsys):
-    words = ["train", "--stage", "do", "--run-dir", str(tmp_path), "--demonstrations", str(shown)]
+def test_what_stage_2_needs_is_named(looked, shown, pairs, tmp_path, capsys):
+    words = ["train", "--stage", "do", "--run-dir", str(tmp_path), "--data", str(pairs), "--demonstrations", str(shown)]
     assert cli.main(words) == 2
     assert "look.pt is not there" in capsys.readouterr().err
     assert cli.main([*words, "--look", str(looked), "--set", "d=64"]) == 2

@@ -12,8 +12,10 @@ import subprocess
 import sys
 import threading
 
+import made_up_pairs
 import numpy as np
 import pytest
+from made_up_pairs import PAIRS
 
 torch = pytest.importorskip("torch")
 
@@ -24,12 +26,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from sapave_ros.bench import train as bench  # noqa: E402
 from sapave_ros.learning import export, language, train  # noqa: E402
 from sapave_ros.learning import model as model_module  # noqa: E402
-from sapave_ros.learning.config import CONFIGS, PATCH, config_from, plain  # noqa: E402
-from sapave_ros.learning.pairs import store  # noqa: E402
-from sapave_ros.learning.pairs.camera import DEPTH_SIZE, GRID, PICTURE_SIZE  # noqa: E402
-from sapave_ros.learning.pairs.generate import Shard  # noqa: E402
-from sapave_ros.learning.pairs.labels import STEPS  # noqa: E402
-from sapave_ros.learning.pairs.splits import SPLITS  # noqa: E402
+from sapave_ros.learning.config import CONFIGS, config_from, plain  # noqa: E402
+from sapave_ros.learning.pairs.camera import PICTURE_SIZE  # noqa: E402
 from sapave_ros.learning.training import checkpoint, loop  # noqa: E402
 from sapave_ros.learning.training.batches import Prefetch, light  # noqa: E402
 from sapave_ros.learning.training.objectives import Ground  # noqa: E402
@@ -37,69 +35,11 @@ from sapave_ros.learning.training.run import Run  # noqa: E402
 from sapave_ros.policy.onnx_policy import OnnxPolicy  # noqa: E402
 from sapave_ros.policy.tokenizer import Tokenizer  # noqa: E402
 
-PAIRS = 48
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Made-up triples: a bright square is the red box, and the head turns to it."""
-    path = tmp_path_factory.mktemp("data")
-    for number, split in enumerate(("train", "val")):
-        store.write(store.ShardName(path, split, 0, 0), made_up(split, np.random.default_rng(number)))
-    return path
-
-
-def made_up(split: str, random: np.random.Generator) -> Shard:
-    (h, w), (rows, columns), room = PICTURE_SIZE, GRID, SPLITS[split].room_seed(0, 0, 0)
-    shard = Shard({f.name: [] for f in store.PAIRS}, {f.name: [] for f in store.PICTURES}, rooms=1)
-    for i in range(PAIRS):
-        v, u = random.integers(rows), random.integers(columns)
-        rgb = random.integers(0, 90, (h, w, 3), dtype=np.uint8)
-        rgb[v * PATCH : (v + 1) * PATCH, u * PATCH : (u + 1) * PATCH] = (250, 20, 20)
-        shows = np.zeros(GRID, np.uint8)
-        shows[v, u] = 255
-        end = np.array([0.5 - (u + 0.5) / columns, (v + 0.5) / rows - 0.5]) * 0.1 * STEPS
-        picture = {
-            "picture": i,
-            "room_seed": room,
-            "rgb": rgb,
-            "depth_mm": np.full(DEPTH_SIZE, 1000, np.uint16),
-            "intrinsics": np.array([[w, 0, w / 2], [0, w, h / 2], [0, 0, 1]], np.float32),
-            "camera_in_torso": np.eye(4, dtype=np.float32),
-            "joint_positions": np.zeros(28, np.float32),
-            "item_kinds": ["box"],
-            "item_colours": ["red"],
-            "item_sizes": [1],
-            "foremost": np.where(shows > 0, 0, 255).astype(np.uint8),
-            "share": shows,
-        }
-        pair = {
-            "template": "tabletop",
-            "room_seed": room,
-            "split": split,
-            "picture": i,
-            "text": "look at the red box",
-            "kind": "name",
-            "target": "red box",
-            "target_kind": "box",
-            "target_colour": "red",
-            "target_size": 1,
-            "visibility": "in view",
-            "visible_fraction": 1.0,
-            "angle_rad": 0.1,
-            "difficulty": 0,
-            "head": np.zeros(2),
-            "goal": end,
-            "goal_fraction": 1.0,
-            "search": False,
-            "chunk": np.tile(end / STEPS, (STEPS, 1)).astype(np.float32),
-            "coverage": shows,
-            "box": np.array([u, v, u + 1, v + 1]) * PATCH,
-        }
-        for rows_of, values in ((shard.pictures, picture), (shard.pairs, pair)):
-            for name, value in values.items():
-                rows_of[name].append(value)
-    return shard
+    return made_up_pairs.write(tmp_path_factory.mktemp("data"))
 
 
 def arguments(folder, run_dir, **changes) -> argparse.Namespace:

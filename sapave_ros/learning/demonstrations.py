@@ -34,7 +34,7 @@ from sapave_ros.dataset.features import (
 )
 from sapave_ros.dataset.writer import EPISODES_PATH, TASKS_PATH
 from sapave_ros.learning.pairs.camera import DEPTH_SIZE, PICTURE_SIZE
-from sapave_ros.learning.training.batches import MIRROR_CAMERA, MIRROR_TORSO, light
+from sapave_ros.learning.training.batches import MIRROR_CAMERA, MIRROR_TORSO, Source, light
 from sapave_ros.policy.preprocess import reduce_depth, reduce_rgb, scale_intrinsics
 from sapave_ros.policy.tokenizer import Tokenizer
 
@@ -260,9 +260,9 @@ class DemonstrationBatches:
 class Mixed:
     """A `Source` of demonstrations, and beside each batch one of look pairs, whose names begin with `look_`."""
 
-    def __init__(self, demonstrations: DemonstrationBatches, pairs: Any | None):
+    def __init__(self, demonstrations: DemonstrationBatches, pairs: Source):
         self._demonstrations, self._pairs = demonstrations, pairs
 
     def __call__(self, step: int) -> dict[str, Tensor]:
-        pairs = {} if self._pairs is None else self._pairs(step)
-        return self._demonstrations(step) | {f"look_{name}": value for name, value in pairs.items()}
+        pairs = {f"look_{name}": value for name, value in self._pairs(step).items()}
+        return self._demonstrations(step) | pairs

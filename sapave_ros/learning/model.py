@@ -236,6 +236,8 @@ class SaPaVe(nn.Module):
         patches = len(self.places) - 1
         told = context[:, patches + 1 : -2]  # between the scene's token and that of the named thing
         asked = told.mean(1) if told.shape[1] else context[:, patches]
+        if (picture := batch.get("picture")) is not None:
+            batch = batch | {"rgb": batch["rgb"][picture]}
         found: Found = self.reach(batch, context[:, :patches], asked)
         return found
 

@@ -49,6 +49,9 @@ PER_PICTURE = 4
 MIRRORED = {"ground": 0.5, "look": 0.0, "do": 0.0}
 """Share of the pictures that are seen in a mirror: for where things are they are as good as new ones."""
 
+PAIRS_SHARE = 4
+"""In stage `do` there is a look pair for so many frames of demonstrations."""
+
 UNKNOWN = 0.3
 """Share of the instructions that have words which the policy will never know."""
 
@@ -264,23 +267,20 @@ def _do(args: argparse.Namespace, processes: Processes) -> None:
         demonstrations.DemonstrationBatches(frames, tokenizer, args.batch, args.seed + of_test, bool(of_test))
         for of_test in (0, 1)
     )
-    pairs = None
-    bound = np.array(looked["head_bound_rad"])
-    if config.head_weight > 0:
-        given = lessons(args.data, config.image_size)
-        if given.vocabulary != words:
-            raise ValueError(f"{path}: was trained on another vocabulary than that of {args.data}")
-        pairs = given.batches("do", config.max_words, args.batch, args.seed)[0]
+    given = lessons(args.data, config.image_size)
+    if given.vocabulary != words:
+        raise ValueError(f"{path}: was trained on another vocabulary than that of {args.data}")
+    pairs = given.batches("do", config.max_words, max(PER_PICTURE, args.batch // PAIRS_SHARE), args.seed)[0]
     largest = np.max([np.abs(of.chunk).max(axis=(0, 1)) for of in frames], axis=0)
     other_bound = np.maximum(largest[len(g1.HEAD) :], mirrored(largest)[len(g1.HEAD) :]).astype(float).round(5)
     if processes.leads:
         told = f"{train.episodes} episodes, {len(train.rows)} frames to train on, {len(test.rows)} to test on"
         print(f"{told}; {processes.count} x {args.batch} a step on {processes.device}")
     run: dict[str, Any] = {"stage": "do", "batch": args.batch * processes.count, "seed": args.seed, "commit": _commit()}
-    run |= {"episodes": train.episodes, "frames": len(train.rows), "look": about}
+    run |= {"data": given.about, "episodes": train.episodes, "frames": len(train.rows), "look": about}
     extra = {
         "vocabulary": list(words),
-        "head_bound_rad": bound.tolist(),
+        "head_bound_rad": list(looked["head_bound_rad"]),
         "other_bound_rad": other_bound.tolist(),
         "training": run,
     }

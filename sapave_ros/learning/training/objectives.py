@@ -13,6 +13,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from sapave_ros import g1
 from sapave_ros.learning.backbones import Backbone
 from sapave_ros.learning.config import Config
 from sapave_ros.learning.language import DIRECTIONS
@@ -180,9 +181,10 @@ class Look(nn.Module):
 class Do(nn.Module):
     """Stage 2 of the SaPaVe paper: on demonstrations and look pairs the decoders learn where to look and what to do.
 
-    `model.begin_do` has been called: adapter, spatial encoder and all before them stay as they are. The loss is
-    lambda_head L_head + lambda_other L_other (`head_weight`, `other_weight`), and that of the points (`points_weight`),
-    of which only simulation tells where they are.
+    `model.begin_do` has been called: adapter, spatial encoder and all before them stay as they are. Who is only told
+    to look keeps arms and hands where they are: look pairs teach the other joints' decoder to rest. The loss is
+    lambda_head L_head + lambda_other L_other (`head_weight`, `other_weight`), and that of the points
+    (`points_weight`), of which only simulation tells where they are.
     """
 
     def __init__(self, model: SaPaVe):
@@ -205,11 +207,15 @@ class Do(nn.Module):
         where, away = points_losses(found, batch["points"], batch)
         losses = {"head": head[0], "flow": other[0], "position": other[1], "where": where, "away": away}
         head_loss = head[0] + c.position_weight * head[1]
+        other_loss = other[0] + c.position_weight * other[1]
         if "look_rgb" in batch:
             pairs = {name.removeprefix("look_"): value for name, value in batch.items() if name.startswith("look_")}
-            losses["look"], position = model.head_loss(model.context(pairs)[0], pairs["chunk"], REPEATS)
-            head_loss = head_loss + losses["look"] + c.position_weight * position
-        other_loss = other[0] + c.position_weight * other[1]
+            context, _ = model.context(pairs)
+            rest = F.pad(pairs["chunk"], (0, len(g1.OTHER)))
+            look, still = model.both_losses(context, model.find(pairs, context), rest, REPEATS)
+            losses |= {"look": look[0], "rest": still[0]}
+            head_loss = head_loss + look[0] + c.position_weight * look[1]
+            other_loss = other_loss + still[0] + c.position_weight * still[1]
         loss = c.head_weight * head_loss + c.other_weight * other_loss + c.points_weight * (where + away)
         return {"loss": loss, **losses}
 
