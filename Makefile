@@ -17,7 +17,7 @@ endif
 
 export MUJOCO_GL ?= egl
 
-.PHONY: demo dev test test-slow coverage mutants faults lint bench results train ablations train-debug clean apt
+.PHONY: demo dev test test-slow coverage mutants faults lint bench results train train-do ablations train-debug clean apt
 
 demo: $(VENV)/.run
 	$(BIN)/sapave demo $(ARGS)
@@ -57,7 +57,17 @@ train: $(VENV)/.dev
 	$(BIN)/sapave data --triples 200000
 	$(BIN)/sapave data --split val --triples 2000
 	$(TRAIN)
-	$(BIN)/sapave export --backbone models/sapave_nano_backbone.pt
+	$(BIN)/sapave demonstrate
+	$(TRAIN) --stage do
+	$(BIN)/sapave export --backbone models/sapave_nano_backbone.pt --look models/sapave_nano_look.pt
+
+# Stage 2 alone, from what stage 1 taught the model that ships: demonstrations of an expert, and what is learned from them.
+train-do: $(VENV)/.dev
+	$(BIN)/sapave data --triples 7000
+	$(BIN)/sapave data --split val --triples 1000
+	$(BIN)/sapave demonstrate --episodes 180 --tasks "onto the tray"
+	$(TRAIN) --stage do --look models/sapave_nano_look.pt --set head_weight=0 --batch 32 --do-steps $(or $(STEPS),3200) --run-dir out/runs/do
+	$(BIN)/sapave export --run out/runs/do --output out/do.onnx
 
 # The paper's ablations from the shipped backbone, each as long as the other, and their scores as a page:
 # out/ablations/index.html; hours on two cores.
