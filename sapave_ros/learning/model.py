@@ -190,7 +190,9 @@ class SaPaVe(nn.Module):
     def begin_do(self) -> None:
         """Stage 2 begins: what has been learned is fixed, but for the decoders; see `reach`."""
         self.requires_grad_(False)
-        self.reach = Reach(self.config, self.looks_at)
+        if self.reach is None:
+            self.reach = Reach(self.config, self.looks_at)
+        self.reach.requires_grad_(True)
         for decoder in self.decoders:
             decoder.requires_grad_(True)
 
