@@ -26,6 +26,8 @@ from sapave_ros.types import ActionChunk, Floats
 _THUMB_M = 0.0196
 """From the axis of the knuckles back to where the thumb ends that faces the fingers, along the hand [m]: a thing lies
 in front of it. In the URDF: knuckles at 0.1371, the tip of the thumb at 0.1075, 0.01 thick."""
+_TIP_M, _PAST_M = 0.009, 0.02
+"""By how much its tip stands further ahead, and from which way of the palm on it is past the thing [m]."""
 _PALM_M, _BELOW_M = 0.024, -0.010
 """From the knuckles' axis: the palm's surface, and the middle of the fingers along the axis [m]."""
 
@@ -35,8 +37,8 @@ _CLEAR_M, _OVER_M = 0.10, 0.07
 """A thing is carried so high above where it stood, and the empty hand passes so high above a thing [m]."""
 _CLEAR_GOAL_M, _THICK_M = 0.06, 0.055
 """A thing is carried so high above a goal, or what is around it; half of the hand, from thumb to little finger [m]."""
-_GONE_M = 0.2
-"""A hand that far from a thing leaves it to the other hand [m]."""
+_CLOSE_M, _GONE_M = 0.05, 0.1
+"""From that height on a thing is put down carefully; a hand that far from a thing leaves it to the other hand [m]."""
 _AT_M, _IN_HAND_M, _STILL_IN_HAND_M = 0.009, 0.03, 0.07
 """The grip is at a thing; it is around it; and around it still, as long as fingers touch it [m]."""
 _OFF_THUMB_M = 0.018
@@ -172,13 +174,17 @@ class Expert:
         return self._fetch(now)
 
     def _fetch(self, now: Now) -> Aim:
-        """To the thing, open: over it to its side, down, and with the palm ahead."""
+        """To the thing, open: to its side, over it if need be, down, and with the palm ahead."""
         if now.beside < 0.015 + 0.3 * max(_APPROACH_M - now.back, 0.0) and -0.02 < now.back < _APPROACH_M + 0.02:
-            return Aim("reach", now.held_at, now.rotation, CAREFUL_M_S, _FACING)
+            # The tip of the thumb stands further ahead than the rest of it: it must not meet the thing on its way past.
+            past = now.held_at + 0.5 * _PAST_M * now.away - _TIP_M * now.ahead if now.back > _PAST_M else now.held_at
+            return Aim("reach", past, now.rotation, CAREFUL_M_S, _FACING)
         before = now.held_at + now.away * _APPROACH_M
         level = float(np.linalg.norm((now.grip - before)[:2]))
-        if level < 0.05 or (now.back > _APPROACH_M - 0.03 and level < 0.10):
-            return Aim("descend", before, now.rotation, SPEED_M_S, _FACING)
+        if level < 0.05 or now.back > _APPROACH_M - 0.02:
+            if now.off[2] < -0.03:
+                return Aim("rise", np.array([*now.grip[:2], now.held_at[2]]), now.rotation, SPEED_M_S, _FACING)
+            return Aim("descend" if level < 0.10 else "come", before, now.rotation, SPEED_M_S, _FACING)
         if now.off[2] < self._over - 0.03:
             return self._rise(now)
         return Aim("come", before + self._over * UP, now.rotation, SPEED_M_S, _FACING)
@@ -195,8 +201,9 @@ class Expert:
         high = max(self._start + _CLEAR_M, now.goal[2] + self._goal.rim_m + _CLEAR_GOAL_M)
         goal = now.goal + self._grip_height * UP
         if level <= 0.015:
-            below = (self._drop - 0.004) * UP
-            return Aim("put down", goal + now.off + below, now.rotation, CAREFUL_M_S, fingers)
+            lowest = goal + (self._drop - 0.004) * UP
+            fastest = CAREFUL_M_S if now.held_at[2] - lowest[2] < _CLOSE_M else 2 * CAREFUL_M_S
+            return Aim("put down", lowest + now.off, now.rotation, fastest, fingers)
         if level > 0.05 and now.thing[2] < high - 0.03:
             up = (high - now.thing[2]) * UP
             return Aim("lift", now.grip + up, now.rotation, 2 * CAREFUL_M_S, fingers)
@@ -206,7 +213,7 @@ class Expert:
     def _leave(self, now: Now) -> Aim:
         """Away from a thing that is where it should be."""
         level = float(np.linalg.norm(now.off[:2]))
-        if level < _IN_HAND_M and not now.opened:
+        if (now.in_hand or level < _IN_HAND_M) and not now.opened:
             return Aim("let go", now.grip, now.rotation, 0.0, _FACING)
         # First along the fingers, so that the thumb leaves the thing: drawn along with it, it falls.
         free = np.array([*(now.held_at - _OFF_THUMB_M * now.ahead)[:2], now.grip[2]])

@@ -31,8 +31,8 @@ NEIGHBOURS = tuple((k, v) for k in ("can", "bottle", "glass", "skittle", "mug", 
 
 BASES = tuple((k, v) for k in ("box", "book", "drum") for v in range(len(VARIANTS)))
 """(kind, variant) with a flat top."""
-STACKED = tuple((k, v) for k, v in THINGS if shape(k, v).height < 0.17)
-"""(kind, variant) of what is put on top of them: what is higher would go higher than the arms."""
+LOW = tuple((k, v) for k, v in THINGS if shape(k, v).height < 0.17)
+"""(kind, variant) of what is put on top of them, or stands on a shelf: over what is higher the hands do not pass there."""
 _EDGE_M = 0.02
 
 SHELF_M = (0.10, 0.15)
@@ -98,7 +98,7 @@ def beside(seed: int, condition: str = CONDITIONS[0]) -> Placing:
 def stacked(seed: int, condition: str = CONDITIONS[0]) -> Placing:
     """Upright on another thing that has a flat top, with the middle of its base well within the edge."""
     draft = Draft(seed, 0x57A, condition)
-    kind, variant, colour = draft.thing(STACKED)
+    kind, variant, colour = draft.thing(LOW)
     base_kind, base_variant, base_colour = draft.thing(BASES)
     body = shape(base_kind, base_variant)
     base = draft.item(base_kind, base_variant, base_colour, draft.spot((0.34, 0.38), (0.0, 0.04)))
@@ -114,7 +114,7 @@ def stacked(seed: int, condition: str = CONDITIONS[0]) -> Placing:
 def from_the_shelf(seed: int, condition: str = CONDITIONS[0]) -> Placing:
     """From a low shelf onto a tray on the table before it."""
     draft = Draft(seed, 0x5E1, condition)
-    kind, variant, colour = draft.thing()
+    kind, variant, colour = draft.thing(LOW)
     radius = shape(kind, variant).radius
     thing_at = draft.spot((0.34, 0.38), (0.02, 0.08))
     shelf_m, edge_m = draft.uniform(*SHELF_M), thing_at[1] + radius + draft.uniform(0.015, 0.03)

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sapave_ros.manipulation.expert import Expert
-from sapave_ros.manipulation.placings import beside, from_the_shelf, into_the_box, onto_the_tray, stacked
+from sapave_ros.manipulation.placings import (
+    beside,
+    from_the_shelf,
+    hand_to_hand,
+    into_the_box,
+    onto_the_tray,
+    stacked,
+)
 from sapave_ros.manipulation.progress import Placed
+from sapave_ros.manipulation.relay import Relay
 from sapave_ros.manipulation.settings import Setting
 
 FAMILIES = ("pick-and-place", "articulated")
@@ -33,4 +41,5 @@ TASKS = {
     "beside": Task("pick-and-place", beside, Expert, Placed),
     "stacked": Task("pick-and-place", stacked, Expert, Placed),
     "from the shelf": Task("pick-and-place", from_the_shelf, Expert, Placed),
+    "hand to hand": Task("pick-and-place", hand_to_hand, Relay, Placed),
 }
