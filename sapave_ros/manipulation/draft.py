@@ -151,9 +151,7 @@ class Draft:
             return scene
         return hide(np.random.default_rng([self.seed, self._tag, 0x41D]), scene, thing)
 
-    def _others(
-        self, taken: tuple[Item, ...], without: Collection[str], elsewhere: float, beyond: Spot
-    ) -> list[Item]:
+    def _others(self, taken: tuple[Item, ...], without: Collection[str], elsewhere: float, beyond: Spot) -> list[Item]:
         """Things of other names, that stand where the hands do not pass."""
         random = self.random
         others: list[Item] = []

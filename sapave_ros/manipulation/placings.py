@@ -32,7 +32,7 @@ NEIGHBOURS = tuple((k, v) for k in ("can", "bottle", "glass", "skittle", "mug", 
 BASES = tuple((k, v) for k in ("box", "book", "drum") for v in range(len(VARIANTS)))
 """(kind, variant) with a flat top."""
 LOW = tuple((k, v) for k, v in THINGS if shape(k, v).height < 0.17)
-"""(kind, variant) of what is put on top of them, or stands on a shelf: over what is higher the hands do not pass there."""
+"""(kind, variant) of what is put on top of them, or stands on a shelf: higher up the hands have less room."""
 _EDGE_M = 0.02
 
 SHELF_M = (0.10, 0.15)

@@ -72,7 +72,7 @@ class Goal:
         return np.array(self.at) + (world.pose(self.of)[:3, 3] if self.of else 0.0)
 
     def holds(self, world: World, base: Floats) -> bool:
-        """Whether a thing with the middle of its base there, (3,) in the world, is where it is to be, seen from above."""
+        """Whether a thing whose base has its middle there, (3,) in the world, is where it is to be, seen from above."""
         x, y = (base - self.position(world))[:2]
         c, s = math.cos(self.yaw_rad), math.sin(self.yaw_rad)
         return abs(c * x + s * y) <= self.within_m[0] and abs(c * y - s * x) <= self.within_m[1]
