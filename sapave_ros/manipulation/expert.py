@@ -31,6 +31,10 @@ _TIP_M, _PAST_M = 0.009, 0.02
 _PALM_M, _BELOW_M = 0.024, -0.010
 """From the knuckles' axis: the palm's surface, and the middle of the fingers along the axis [m]."""
 
+_TIME_S = 0.4
+"""Time constant with which a way ends: with less of it what is carried swings, and the hand that comes to a thing
+overshoots, since commands act a quarter of a second after the pose that they were reckoned from."""
+
 _APPROACH_M = 0.10
 """The hand comes from so far beside a thing [m]: the thumb that faces the fingers stands out of the palm by that."""
 _CLEAR_M, _OVER_M = 0.10, 0.07
@@ -116,7 +120,7 @@ class Expert:
         # Where there is a rim, the hand stays above it.
         self._drop = max(0.0, setting.goal.rim_m + _THICK_M - self._grip_height) if setting.goal.rim_m else 0.0
         from_palm = np.array([-(_PALM_M + body.radius), -(body.radius + 0.004) + _THUMB_M, _BELOW_M])
-        self._hand = Hand(world, setting.side, ik, from_palm)
+        self._hand = Hand(world, setting.side, ik, from_palm, _TIME_S)
         self._start = self._hand.local(np.array(setting.item.position))[2]
         self._contacts = Contacts(world, setting, setting.side)
         self.stage = ""

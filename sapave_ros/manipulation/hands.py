@@ -52,9 +52,10 @@ class Aim:
 class Hand:
     """Of one side. home: the pose (7,) [rad] that the arm likes best."""
 
-    def __init__(self, world: World, side: str, ik: HandIk, from_knuckles: Floats) -> None:
-        """from_knuckles: the point (3,) that the hand acts with, in the frame of its knuckles [m]."""
-        self._ik, self._from_knuckles = ik, from_knuckles
+    def __init__(self, world: World, side: str, ik: HandIk, from_knuckles: Floats, time_s: float = TIME_S) -> None:
+        """from_knuckles: the point (3,) that the hand acts with, in the frame of its knuckles [m]. time_s: the time
+        constant with which a way ends."""
+        self._ik, self._from_knuckles, self._time_s = ik, from_knuckles, time_s
         self._sign = 1.0 if side == "left" else -1.0
         self._mirror = g1.ARM_MIRROR if side == "right" else np.ones(7)
         group, hand = (g1.LEFT_ARM, g1.LEFT_HAND) if side == "left" else (g1.RIGHT_ARM, g1.RIGHT_HAND)
@@ -104,8 +105,8 @@ class Hand:
         away = aim.grip - (hand[:3, 3] + hand[:3, :3] @ self._from_knuckles)
         turn = _rotation_vector(aim.rotation @ hand[:3, :3].T)
         distance, angle = float(np.linalg.norm(away)), float(np.linalg.norm(turn))
-        speed = min(aim.fastest, distance / TIME_S) / max(distance, 1e-9)
-        turning = min(1.0, angle / TIME_S) / max(angle, 1e-9)
+        speed = min(aim.fastest, distance / self._time_s) / max(distance, 1e-9)
+        turning = min(1.0, angle / self._time_s) / max(angle, 1e-9)
         # The grip goes straight, not the knuckles: their part of the turning is taken out.
         lever = hand[:3, :3] @ self._from_knuckles
         angular = turn * turning

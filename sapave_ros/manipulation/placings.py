@@ -29,9 +29,11 @@ BESIDE_ALONG_M = 0.06
 """How much nearer or farther than the other it may stand."""
 NEIGHBOURS = tuple((k, v) for k in ("can", "bottle", "glass", "skittle", "mug", "jar", "vase") for v in (0, 1))
 
-BASES = tuple((k, v) for k in ("box", "book", "drum") for v in range(len(VARIANTS)))
-"""(kind, variant) with a flat top."""
-LOW = tuple((k, v) for k, v in THINGS if shape(k, v).height < 0.17)
+BASES = tuple((k, v) for k in ("box", "book", "drum") for v in range(len(VARIANTS)) if shape(k, v).height < 0.12)
+"""(kind, variant) with a flat top, not so high that the arm meets what hangs over the table."""
+SLIM = tuple((k, v) for k, v in THINGS if shape(k, v).radius < 0.045)
+"""(kind, variant) of what is moved: all but the largest glass, which turns between thumb and fingers."""
+LOW = tuple((k, v) for k, v in SLIM if shape(k, v).height < 0.15)
 """(kind, variant) of what is put on top of them, or stands on a shelf: higher up the hands have less room."""
 _EDGE_M = 0.02
 
@@ -59,7 +61,7 @@ def onto_the_tray(seed: int, condition: str = CONDITIONS[0]) -> Placing:
 def into_the_box(seed: int, condition: str = CONDITIONS[0]) -> Placing:
     """Between the walls of an open box, on its floor; it need not stand there."""
     draft = Draft(seed, 0xB0C, condition)
-    kind, variant, colour = draft.thing()
+    kind, variant, colour = draft.thing(SLIM)
     half = (draft.uniform(0.085, 0.10), draft.uniform(0.08, 0.095))
     box_at = draft.spot((0.34, 0.39), (0.0, 0.06))
     goal = _box(draft, box_at, half)
@@ -72,7 +74,7 @@ def into_the_box(seed: int, condition: str = CONDITIONS[0]) -> Placing:
 def beside(seed: int, condition: str = CONDITIONS[0]) -> Placing:
     """On that side of another thing on which the hand is, as the robot sees it, `BESIDE_M` from it."""
     draft = Draft(seed, 0xBE5, condition)
-    kind, variant, colour = draft.thing()
+    kind, variant, colour = draft.thing(SLIM)
     free = [(k, v) for k, v in NEIGHBOURS if (k, v) != (kind, variant)]
     other_kind, other_variant, other_colour = draft.thing(free)
     while (other_kind, other_colour) == (kind, colour):
@@ -123,13 +125,15 @@ def from_the_shelf(seed: int, condition: str = CONDITIONS[0]) -> Placing:
     goal = _tray(draft, draft.spot(REACH_X_M, (y + 0.02, y + 0.06)), radius)
     thing = draft.item(kind, variant, colour, thing_at, draft.height + shelf_m)
     scene = draft.scene(thing, elsewhere=0.0, beyond=_BEYOND_X_M)
-    return _placing("from the shelf", draft, thing, scene, goal, f"put the {thing.name} from the shelf on the tray")
+    return _placing(
+        "from the shelf", draft, thing, scene, goal, f"take the {thing.name} from the shelf and put it on the tray"
+    )
 
 
 def hand_to_hand(seed: int, condition: str = CONDITIONS[0]) -> Handing:
     """Onto a tray on the other side, where the hand on the thing's own side does not reach."""
     draft = Draft(seed, 0x2AD, condition)
-    kind, variant, colour = draft.thing()
+    kind, variant, colour = draft.thing(SLIM)
     radius = shape(kind, variant).radius
     far_x, far_y = draft.spot(REACH_X_M, (0.16, 0.25))
     goal = _tray(draft, (far_x, -far_y), radius)

@@ -34,10 +34,8 @@ class Relay:
 
     def act(self, world: World, stamp_s: float, positions: Floats) -> Chunks:
         """As `lockstep.Actor`."""
-        waiting = self._first
-        self.acting = self._second
-        if self._is_firsts(world, positions):
-            self.acting, waiting = self._first, self._second
+        turns = self._first, self._second
+        self.acting, waiting = turns if self._is_firsts(world, positions) else turns[::-1]
         a, b = self.acting.move(world, stamp_s, positions), waiting.rest(stamp_s, positions)
         both = ActionChunk(stamp_s, a.dt_s, a.joint_names + b.joint_names, np.hstack([a.increments, b.increments]))
         return Chunks(look(world, self._setting.target, stamp_s, positions), both)
