@@ -119,6 +119,7 @@ def test_a_part_of_it_is_hidden_and_a_part_is_seen(task):
 # -- who does it ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("task", "side"), [(t, ("left", "right")[i % 2]) for i, t in enumerate(FAMILY)])
 def test_the_expert_does_it_also_where_a_lamp_hides_the_thing(kinematics, ik, task, side):
     setting = of_side(task, side, "occluded")
