@@ -14,10 +14,12 @@ from sapave_ros import cli, g1
 from sapave_ros.core.hand_ik import HandIk
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.manipulation.contacts import FINGERS, THUMB, Contacts
+from sapave_ros.manipulation.draft import REACH_X_M, REACH_Y_M
 from sapave_ros.manipulation.expert import Expert
 from sapave_ros.manipulation.lockstep import Chunks, RobotLoop
+from sapave_ros.manipulation.placings import TRAY_HALF_M, onto_the_tray
 from sapave_ros.manipulation.progress import Criterion, Placed
-from sapave_ros.manipulation.settings import CONDITIONS, REACH_X_M, REACH_Y_M, TRAY_HALF_M, Placing, onto_the_tray
+from sapave_ros.manipulation.settings import CONDITIONS, Placing
 from sapave_ros.sim.scene import Scene
 from sapave_ros.sim.world import World
 from sapave_ros.types import ActionChunk
@@ -57,19 +59,19 @@ def put(world: World, setting: Placing, position, turn=(1.0, 0.0, 0.0, 0.0)) -> 
 
 def test_a_seed_is_a_setting_and_a_condition_is_where_the_head_looks():
     for seed in range(20):
-        seen, unseen = (onto_the_tray(seed, condition) for condition in CONDITIONS)
+        seen, unseen = (onto_the_tray(seed, condition) for condition in CONDITIONS[:2])
         assert seen == onto_the_tray(seed, CONDITIONS[0])
         assert replace(unseen.scene, head=seen.scene.head) == seen.scene
         assert Scene.from_json(seen.scene.to_json()) == seen.scene
         sign = 1.0 if seen.side == "left" else -1.0
-        for x, y in (seen.item.position[:2], seen.tray[:2]):
+        for x, y in (seen.item.position[:2], seen.goal.at[:2]):
             assert REACH_X_M[0] <= x <= REACH_X_M[1] and REACH_Y_M[0] <= sign * y <= REACH_Y_M[1]
-        between = np.abs(np.subtract(seen.item.position, seen.tray))[:2].max()
+        between = np.abs(np.subtract(seen.item.position, seen.goal.at))[:2].max()
         assert between > TRAY_HALF_M + seen.base_radius_m
     assert {onto_the_tray(seed).side for seed in range(20)} == {"left", "right"}
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", CONDITIONS[:2])
 def test_the_head_sees_the_thing_at_the_start_or_does_not(condition):
     for seed in range(8):
         setting = onto_the_tray(seed, condition)
@@ -80,7 +82,7 @@ def test_the_head_sees_the_thing_at_the_start_or_does_not(condition):
 
 
 def test_an_unknown_condition_is_named():
-    with pytest.raises(ValueError, match="'behind the moon'; expected one of in view, out of view"):
+    with pytest.raises(ValueError, match="'behind the moon'; expected one of in view, out of view, occluded"):
         onto_the_tray(0, "behind the moon")
 
 
@@ -208,12 +210,12 @@ def test_a_thing_that_is_taken_away_is_fetched_where_it_is_then(kinematics, ik, 
 def test_what_is_on_the_tray_already_is_left_there(kinematics, ik):
     setting = of_side("left")
     world = World.of(setting.scene)
-    put(world, setting, setting.tray)
+    put(world, setting, setting.goal.at)
     expert = Expert(world, setting, ik)
     loop = RobotLoop(world, kinematics)
     loop.run(expert, lambda time_s: time_s >= 3.0)
     assert expert.stage == "go home"
-    assert world.pose(setting.target)[:3, 3] == pytest.approx(setting.tray, abs=3e-3)
+    assert world.pose(setting.target)[:3, 3] == pytest.approx(setting.goal.at, abs=3e-3)
     world.close()
 
 
@@ -228,7 +230,7 @@ def test_what_is_on_the_tray_already_is_left_there(kinematics, ik):
 def test_it_is_done_when_it_stands_on_the_tray_untouched(aside_m, tilt_rad, done):
     setting = of_side("left")
     world = World.of(setting.scene)
-    x, y, z = setting.tray
+    x, y, z = setting.goal.at
     lifted = setting.base_radius_m if tilt_rad else 0.001
     put(world, setting, (x, y + aside_m, z + lifted), (math.cos(tilt_rad / 2), 0.0, math.sin(tilt_rad / 2), 0.0))
     progress = Placed(world, setting, Criterion(time_limit_s=2.0))

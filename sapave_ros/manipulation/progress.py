@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sapave_ros.manipulation.contacts import Contacts
-from sapave_ros.manipulation.settings import TRAY_HALF_M, Placing, Setting
+from sapave_ros.manipulation.settings import Placing, Setting
 from sapave_ros.sim.world import World
 
 STAGES = ("seen", "reached", "grasped", "done")
@@ -76,8 +76,9 @@ AT_REST_M_S = 0.02
 
 
 class Placed(Progress):
-    """Grasped: lifted by `LIFT_M`, with nothing but the robot touching it. Done: it stands on the tray, all of its
-    base, upright within `MAX_TILT_RAD`, slower than `AT_REST_M_S` and untouched."""
+    """Grasped: lifted by `LIFT_M`, with nothing but the robot touching it. Done: it rests on what the goal says, its
+    base where the goal says, slower than `AT_REST_M_S`, untouched by the robot, and upright within `MAX_TILT_RAD` where
+    that is asked for."""
 
     def __init__(self, world: World, setting: Placing, criterion: Criterion | None = None) -> None:
         super().__init__(world, setting, criterion)
@@ -91,7 +92,7 @@ class Placed(Progress):
 
     def _grasped(self) -> bool:
         lifted = float(self._world.pose(self._target)[2, 3]) - self._start_m >= LIFT_M
-        return lifted and self._reached() and not self._contacts.on_furniture()
+        return lifted and self._reached() and not self._contacts.elsewhere()
 
     def _is_done(self, time_s: float) -> bool:
         pose = self._world.pose(self._target)
@@ -99,11 +100,11 @@ class Placed(Progress):
         if before is None or time_s <= before[0]:
             return False
         speed = float(np.linalg.norm(pose[:3, 3] - before[1])) / (time_s - before[0])
-        aside = float(np.abs(pose[:2, 3] - self._setting.tray[:2]).max())
+        goal = self._setting.goal
         return (
             not self._reached()
-            and self._contacts.on_tray()
-            and aside <= TRAY_HALF_M - self._setting.base_radius_m
-            and math.acos(min(1.0, pose[2, 2])) <= MAX_TILT_RAD
+            and self._contacts.at_goal()
+            and goal.holds(self._world, pose[:3, 3])
+            and (not goal.upright or math.acos(min(1.0, pose[2, 2])) <= MAX_TILT_RAD)
             and speed <= AT_REST_M_S
         )

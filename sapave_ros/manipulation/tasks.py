@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from sapave_ros.manipulation.expert import Expert
+from sapave_ros.manipulation.placings import (
+    beside,
+    from_the_shelf,
+    hand_to_hand,
+    into_the_box,
+    onto_the_tray,
+    stacked,
+)
 from sapave_ros.manipulation.progress import Placed
-from sapave_ros.manipulation.settings import Setting, onto_the_tray
+from sapave_ros.manipulation.relay import Relay
+from sapave_ros.manipulation.settings import Setting
 
 FAMILIES = ("pick-and-place", "articulated")
 
@@ -26,4 +35,11 @@ class Task:
     progress: Callable[..., Any]
 
 
-TASKS = {"onto the tray": Task("pick-and-place", onto_the_tray, Expert, Placed)}
+TASKS = {
+    "onto the tray": Task("pick-and-place", onto_the_tray, Expert, Placed),
+    "into the box": Task("pick-and-place", into_the_box, Expert, Placed),
+    "beside": Task("pick-and-place", beside, Expert, Placed),
+    "stacked": Task("pick-and-place", stacked, Expert, Placed),
+    "from the shelf": Task("pick-and-place", from_the_shelf, Expert, Placed),
+    "hand to hand": Task("pick-and-place", hand_to_hand, Relay, Placed),
+}

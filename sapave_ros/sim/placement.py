@@ -76,13 +76,13 @@ def seen(position: Vector, body: Shape, furniture: list[Block]) -> bool:
         (x + side_x, y + side_y, middle[2]),
         (x - side_x, y - side_y, middle[2]),
     )
-    if any(_crosses(b, middle) for b in furniture):
+    if any(crosses(b, middle) for b in furniture):
         return False
-    return sum(any(_crosses(b, p) for b in furniture) for p in sides) <= 1
+    return sum(any(crosses(b, p) for b in furniture) for p in sides) <= 1
 
 
-def _crosses(block: Block, point: Vector) -> bool:
-    """Whether the line from `EYE` to the point meets the block (slab test in the block's frame)."""
+def crosses(block: Block, point: Vector, eye: Vector = EYE) -> bool:
+    """Whether the line from the eye to the point meets the block (slab test in the block's frame)."""
     c, s = math.cos(block.yaw_rad), math.sin(block.yaw_rad)
 
     def local(p: Vector) -> Vector:
@@ -90,7 +90,7 @@ def _crosses(block: Block, point: Vector) -> bool:
         return (c * x + s * y, c * y - s * x, z)
 
     near, far = 0.0, 1.0
-    for start, end, half in zip(local(EYE), local(point), block.half_size, strict=True):
+    for start, end, half in zip(local(eye), local(point), block.half_size, strict=True):
         along = end - start
         if abs(along) < 1e-9:
             if abs(start) > half:
