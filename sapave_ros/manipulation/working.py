@@ -1,0 +1,170 @@
+"""The expert that works mechanisms: brings the hand beside the handle, in the shape that suits it, and moves along.
+
+As `manipulation.expert` it depends on nothing but the present state, and everything is reckoned for the left hand. The
+hand comes from above to a place beside the handle, from there to the handle, and then ahead of it the way it moves.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from sapave_ros.core.hand_ik import HandIk
+from sapave_ros.manipulation.articulated import Working
+from sapave_ros.manipulation.hands import CAREFUL_M_S, SPEED_M_S, UP, Aim, Hand, look, natural_yaw, turned
+from sapave_ros.manipulation.lockstep import Chunks
+from sapave_ros.sim.mechanisms import BAR_RADIUS_M, KNOB_RADIUS_M
+from sapave_ros.sim.world import World
+from sapave_ros.types import Floats
+
+_AHEAD_M = 0.03
+"""The hand is led so far beyond where the handle is."""
+_BEYOND_M, _BESIDE_M = 0.035, 0.014
+"""So far ahead of the handle, and off its way, the hand still moves it."""
+_OVER_M = 0.10
+"""The hand passes so high above the place beside the handle."""
+_SHAPED_RAD = 0.25
+_YAWS = (-0.9, 0.35)
+"""Of the hand, in the torso [rad]."""
+
+_OPEN = np.array([-0.09, 0.0, 0.0, 0.0, 0.0, 0.0])
+_FIST = np.array([-0.09, 0.0, 1.65, 1.65, 1.65, 1.65])
+_CURLED = np.array([-0.09, 0.0, 0.7, 0.7, 0.7, 0.7])
+_HOOKED = np.array([-0.09, 0.0, 1.0, 1.0, 1.0, 1.0])
+"""Fingers [rad], the thumb up, out of the way: flat, a fist, and so that they go around a bar and hold it."""
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """How a hand moves a handle. tool: the point of the hand that is brought to the handle's middle, from its knuckles:
+    away from the palm, along the fingers, towards the thumb [m]. along: the way the handle moves, before: where the
+    hand comes from [m]; both (3,) in the handle's frame: ahead, to the left, up. coming, moving: shape of the fingers
+    (6,) [rad]. follows: whether the hand turns with the handle.
+    """
+
+    tool: Floats
+    along: Floats
+    before: Floats
+    coming: Floats
+    moving: Floats
+    follows: bool
+
+
+def _stroke(setting: Working) -> Stroke:
+    kind, opens = setting.mechanism.kind, setting.wanted > setting.mechanism.start
+    if kind == "button":
+        return Stroke(np.array([-0.018, -0.02, -0.054]), -UP, 0.06 * UP, _FIST, _FIST, False)
+    if kind in ("knob", "lever"):
+        outwards = (setting.direction > 0) == (setting.side == "left")
+        across = np.array([0.0, 1.0 if outwards else -1.0, 0.0])
+        away = 0.008 + KNOB_RADIUS_M if outwards else -0.011 - KNOB_RADIUS_M
+        return Stroke(np.array([away, 0.02, -0.03]), across, -0.045 * across, _OPEN, _OPEN, False)
+    ahead, left = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
+    if opens:
+        return Stroke(np.array([-0.045, -0.006, -0.017]), -ahead, 0.075 * left, _CURLED, _HOOKED, True)
+    return Stroke(np.array([-0.016, 0.010 + BAR_RADIUS_M, -0.017]), ahead, -0.05 * ahead, _FIST, _FIST, True)
+
+
+@dataclass(frozen=True)
+class Now:
+    """What there is to decide by, in the torso. handle: (3,) [m]. axes: (3, 3) of the handle's frame. grip: (3,) where
+    the hand acts [m]. rotation: (3, 3) of knuckles that act there. fingers: (6,) [rad]. done: whether it is."""
+
+    handle: Floats
+    axes: Floats
+    grip: Floats
+    rotation: Floats
+    fingers: Floats
+    done: bool
+
+    @property
+    def off(self) -> Floats:
+        """From the handle to the hand, (3,) [m] in the handle's frame."""
+        return self.axes.T @ (self.grip - self.handle)
+
+    def point(self, off: Floats) -> Floats:
+        """The inverse, (3,) in the torso."""
+        return self.handle + self.axes @ off
+
+
+class Worker:
+    """Does one task. stage: what it was at when it was asked last."""
+
+    def __init__(self, world: World, setting: Working, ik: HandIk) -> None:
+        self._setting, self._stroke = setting, _stroke(setting)
+        away, along, up = self._stroke.tool
+        self._hand = Hand(world, setting.side, ik, np.array([away, -along, up]))
+        self._sign = 1.0 if setting.side == "left" else -1.0
+        # A spring brings a button back; all else stays where it is put, a little beyond what is asked for.
+        springs = setting.mechanism.kind == "button"
+        self._margin = math.inf if springs else 0.5 * abs(setting.wanted - setting.enough)
+        self.stage = ""
+
+    def act(self, world: World, stamp_s: float, positions: Floats) -> Chunks:
+        """As `lockstep.Actor`."""
+        q, fingers = self._hand.joints(positions)
+        aim = self._aim(self._now(world, q, fingers))
+        self.stage = aim.stage
+        head = look(world, self._setting.target, stamp_s, positions)
+        return Chunks(head, self._hand.chunk(stamp_s, q, fingers, aim))
+
+    def _now(self, world: World, q: Floats, fingers: Floats) -> Now:
+        pose = world.pose(self._setting.target)
+        handle = self._hand.local(pose[:3, 3])
+        yaw = self._sign * math.atan2(pose[1, 0], pose[0, 0])
+        c, s = math.cos(yaw), math.sin(yaw)
+        axes = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+        rotation = turned(float(np.clip(yaw if self._stroke.follows else natural_yaw(handle), *_YAWS)))
+        done = self._setting.left(world) < -self._margin
+        return Now(handle, axes, self._hand.grip(q), rotation, fingers, done)
+
+    def _aim(self, now: Now) -> Aim:
+        return self._leave(now) if now.done else self._work(now)
+
+    def _work(self, now: Now) -> Aim:
+        stroke, off = self._stroke, now.off
+        ahead = float(off @ stroke.along)
+        beside = float(np.linalg.norm(off - ahead * stroke.along))
+        if -0.012 < ahead < _BEYOND_M and beside < _BESIDE_M:
+            return Aim("move", now.point(_AHEAD_M * stroke.along), now.rotation, CAREFUL_M_S, stroke.moving)
+        length = float(np.linalg.norm(stroke.before))
+        back = float(off @ stroke.before) / length
+        lateral = float(np.linalg.norm(off - back * stroke.before / length))
+        if lateral < 0.012 and -0.012 < back < length + 0.012:
+            shaped = float(np.abs(now.fingers - stroke.coming)[2:].max()) < _SHAPED_RAD
+            goal = np.zeros(3) if shaped else stroke.before
+            return Aim("reach", now.point(goal), now.rotation, CAREFUL_M_S, stroke.coming)
+        return self._come(now)
+
+    def _come(self, now: Now) -> Aim:
+        """To the place beside the handle, from above."""
+        stroke = self._stroke
+        from_before = now.off - stroke.before
+        level = float(np.linalg.norm(from_before[:2]))
+        if level < 0.02 + 0.2 * max(from_before[2], 0.0):
+            return Aim("descend", now.point(stroke.before), now.rotation, SPEED_M_S, stroke.coming)
+        over = now.point(stroke.before + _OVER_M * UP)
+        if level < 0.20 and from_before[2] < _OVER_M - 0.03:
+            return Aim("rise", replace_z(now.grip, over[2]), now.rotation, SPEED_M_S, stroke.coming)
+        return Aim("come", over, now.rotation, SPEED_M_S, stroke.coming)
+
+    def _leave(self, now: Now) -> Aim:
+        """Back to the place beside the handle, up and away."""
+        stroke, off = self._stroke, now.off
+        length = float(np.linalg.norm(stroke.before))
+        back = float(off @ stroke.before) / length
+        lateral = float(np.linalg.norm(off - back * stroke.before / length))
+        if lateral < 0.03 and back < length - 0.01:
+            if float((now.fingers - stroke.coming)[2:].max()) > _SHAPED_RAD:
+                return Aim("let go", now.grip, now.rotation, 0.0, stroke.coming)
+            return Aim("leave", now.point(stroke.before * 1.2), now.rotation, CAREFUL_M_S, stroke.coming)
+        if float(np.linalg.norm(off[:2])) < 0.18 and off[2] < _OVER_M - 0.03:
+            return Aim("rise", now.grip + 0.05 * UP, now.rotation, SPEED_M_S, stroke.coming)
+        return Aim("go home", self._hand.grip(self._hand.home), self._hand.rotation(self._hand.home), SPEED_M_S, _OPEN)
+
+
+def replace_z(point: Floats, z: float) -> Floats:
+    """The point (3,) at that height."""
+    return np.array([point[0], point[1], z])
