@@ -23,9 +23,9 @@ _AHEAD_M = 0.03
 """The hand is led so far beyond where the handle is."""
 _BEYOND_M, _BESIDE_M = 0.035, 0.014
 """So far ahead of the handle, and off its way, the hand still moves it."""
-_OVER_M = 0.10
-"""The hand passes so high above the place beside the handle."""
 _SHAPED_RAD = 0.25
+_HOLDS_M = 0.05
+"""`natural_yaw` is that of a hand whose knuckles are so far beside what it holds."""
 _YAWS = (-0.9, 0.35)
 """Of the hand, in the torso [rad]."""
 
@@ -41,7 +41,8 @@ class Stroke:
     """How a hand moves a handle. tool: the point of the hand that is brought to the handle's middle, from its knuckles:
     away from the palm, along the fingers, towards the thumb [m]. along: the way the handle moves, before: where the
     hand comes from [m]; both (3,) in the handle's frame: ahead, to the left, up. coming, moving: shape of the fingers
-    (6,) [rad]. follows: whether the hand turns with the handle.
+    (6,) [rad]. over: the hand passes so high above that place [m]. follows: whether it turns with
+    the handle.
     """
 
     tool: Floats
@@ -49,33 +50,33 @@ class Stroke:
     before: Floats
     coming: Floats
     moving: Floats
+    over: float
     follows: bool
 
 
 def _stroke(setting: Working) -> Stroke:
     kind, opens = setting.mechanism.kind, setting.wanted > setting.mechanism.start
     if kind == "button":
-        return Stroke(np.array([-0.018, -0.02, -0.054]), -UP, 0.06 * UP, _FIST, _FIST, False)
+        return Stroke(np.array([-0.018, -0.02, -0.054]), -UP, 0.06 * UP, _FIST, _FIST, 0.03, False)
     if kind in ("knob", "lever"):
         outwards = (setting.direction > 0) == (setting.side == "left")
         across = np.array([0.0, 1.0 if outwards else -1.0, 0.0])
         away = 0.008 + KNOB_RADIUS_M if outwards else -0.011 - KNOB_RADIUS_M
-        return Stroke(np.array([away, 0.02, -0.03]), across, -0.045 * across, _OPEN, _OPEN, False)
+        return Stroke(np.array([away, 0.02, -0.03]), across, -0.045 * across, _OPEN, _OPEN, 0.09, False)
     ahead, left = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
     if opens:
-        return Stroke(np.array([-0.045, -0.006, -0.017]), -ahead, 0.075 * left, _CURLED, _HOOKED, True)
-    return Stroke(np.array([-0.016, 0.010 + BAR_RADIUS_M, -0.017]), ahead, -0.05 * ahead, _FIST, _FIST, True)
+        return Stroke(np.array([-0.045, -0.006, -0.017]), -ahead, 0.075 * left, _CURLED, _HOOKED, 0.08, True)
+    return Stroke(np.array([-0.016, 0.010 + BAR_RADIUS_M, -0.017]), ahead, -0.05 * ahead, _FIST, _FIST, 0.08, True)
 
 
 @dataclass(frozen=True)
 class Now:
     """What there is to decide by, in the torso. handle: (3,) [m]. axes: (3, 3) of the handle's frame. grip: (3,) where
-    the hand acts [m]. rotation: (3, 3) of knuckles that act there. fingers: (6,) [rad]. done: whether it is."""
+    the hand acts [m]. fingers: (6,) [rad]. done: whether it is."""
 
     handle: Floats
     axes: Floats
     grip: Floats
-    rotation: Floats
     fingers: Floats
     done: bool
 
@@ -116,26 +117,33 @@ class Worker:
         yaw = self._sign * math.atan2(pose[1, 0], pose[0, 0])
         c, s = math.cos(yaw), math.sin(yaw)
         axes = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-        rotation = turned(float(np.clip(yaw if self._stroke.follows else natural_yaw(handle), *_YAWS)))
         done = self._setting.left(world) < -self._margin
-        return Now(handle, axes, self._hand.grip(q), rotation, fingers, done)
+        return Now(handle, axes, self._hand.grip(q), fingers, done)
 
     def _aim(self, now: Now) -> Aim:
         return self._leave(now) if now.done else self._work(now)
+
+    def _to(self, now: Now, stage: str, grip: Floats, fastest: float, fingers: Floats) -> Aim:
+        """Turned as the handle is, or as the arm likes to have its hand there."""
+        if self._stroke.follows:
+            yaw = math.atan2(now.axes[1, 0], now.axes[0, 0])
+        else:
+            yaw = natural_yaw(grip - np.array([0.0, _HOLDS_M + self._stroke.tool[0], 0.0]))
+        return Aim(stage, grip, turned(float(np.clip(yaw, *_YAWS))), fastest, fingers)
 
     def _work(self, now: Now) -> Aim:
         stroke, off = self._stroke, now.off
         ahead = float(off @ stroke.along)
         beside = float(np.linalg.norm(off - ahead * stroke.along))
         if -0.012 < ahead < _BEYOND_M and beside < _BESIDE_M:
-            return Aim("move", now.point(_AHEAD_M * stroke.along), now.rotation, CAREFUL_M_S, stroke.moving)
+            return self._to(now, "move", now.point(_AHEAD_M * stroke.along), CAREFUL_M_S, stroke.moving)
         length = float(np.linalg.norm(stroke.before))
         back = float(off @ stroke.before) / length
         lateral = float(np.linalg.norm(off - back * stroke.before / length))
         if lateral < 0.012 and -0.012 < back < length + 0.012:
             shaped = float(np.abs(now.fingers - stroke.coming)[2:].max()) < _SHAPED_RAD
             goal = np.zeros(3) if shaped else stroke.before
-            return Aim("reach", now.point(goal), now.rotation, CAREFUL_M_S, stroke.coming)
+            return self._to(now, "reach", now.point(goal), CAREFUL_M_S, stroke.coming)
         return self._come(now)
 
     def _come(self, now: Now) -> Aim:
@@ -144,11 +152,11 @@ class Worker:
         from_before = now.off - stroke.before
         level = float(np.linalg.norm(from_before[:2]))
         if level < 0.02 + 0.2 * max(from_before[2], 0.0):
-            return Aim("descend", now.point(stroke.before), now.rotation, SPEED_M_S, stroke.coming)
-        over = now.point(stroke.before + _OVER_M * UP)
-        if level < 0.20 and from_before[2] < _OVER_M - 0.03:
-            return Aim("rise", replace_z(now.grip, over[2]), now.rotation, SPEED_M_S, stroke.coming)
-        return Aim("come", over, now.rotation, SPEED_M_S, stroke.coming)
+            return self._to(now, "descend", now.point(stroke.before), SPEED_M_S, stroke.coming)
+        over = now.point(stroke.before + stroke.over * UP)
+        if level < 0.20 and from_before[2] < stroke.over - 0.03:
+            return self._to(now, "rise", replace_z(now.grip, over[2]), SPEED_M_S, stroke.coming)
+        return self._to(now, "come", over, SPEED_M_S, stroke.coming)
 
     def _leave(self, now: Now) -> Aim:
         """Back to the place beside the handle, up and away."""
@@ -158,10 +166,10 @@ class Worker:
         lateral = float(np.linalg.norm(off - back * stroke.before / length))
         if lateral < 0.03 and back < length - 0.01:
             if float((now.fingers - stroke.coming)[2:].max()) > _SHAPED_RAD:
-                return Aim("let go", now.grip, now.rotation, 0.0, stroke.coming)
-            return Aim("leave", now.point(stroke.before * 1.2), now.rotation, CAREFUL_M_S, stroke.coming)
-        if float(np.linalg.norm(off[:2])) < 0.18 and off[2] < _OVER_M - 0.03:
-            return Aim("rise", now.grip + 0.05 * UP, now.rotation, SPEED_M_S, stroke.coming)
+                return self._to(now, "let go", now.grip, 0.0, stroke.coming)
+            return self._to(now, "leave", now.point(stroke.before * 1.2), CAREFUL_M_S, stroke.coming)
+        if float(np.linalg.norm(off[:2])) < 0.18 and off[2] < stroke.over + stroke.before[2] - 0.03:
+            return self._to(now, "rise", now.grip + 0.05 * UP, SPEED_M_S, stroke.coming)
         return Aim("go home", self._hand.grip(self._hand.home), self._hand.rotation(self._hand.home), SPEED_M_S, _OPEN)
 
 
