@@ -213,8 +213,8 @@ def _cabinet(
     random: np.random.Generator, kind: str, height: float, handle_x: tuple[float, float], start: float
 ) -> Mechanism:
     """Whose handle, shut, is in reach of the left hand, and which is turned as that likes to stand there."""
-    x, y = random.uniform(*handle_x), random.uniform(0.06, 0.15)
-    yaw = -0.35 + 3.0 * (y - 0.06) + random.uniform(-0.08, 0.08)
+    x, y = random.uniform(*handle_x), random.uniform(0.08, 0.17)
+    yaw = -0.33 + 3.0 * (y - 0.08) + random.uniform(-0.08, 0.08)
     half_size = (random.uniform(0.08, 0.10), random.uniform(0.10, 0.13), random.uniform(0.085, 0.105))
     made = _mechanism(random, kind, (0.0, 0.0, height), yaw, half_size, round(start, 4))
     handle = handle_pose(made, 0.0)[:2, 3]

@@ -24,15 +24,17 @@ _AHEAD_M = 0.03
 _BEYOND_M, _BESIDE_M = 0.035, 0.014
 """So far ahead of the handle, and off its way, the hand still moves it."""
 _SHAPED_RAD = 0.25
+_HOLDS_RAD, _LOST_M = 0.15, 0.04
+"""Fingers that are curled by so much more than to come have the handle in them, unless it is so far away."""
 _HOLDS_M = 0.05
 """`natural_yaw` is that of a hand whose knuckles are so far beside what it holds."""
-_YAWS = (-0.9, 0.35)
+_YAWS = (-0.6, 0.35)
 """Of the hand, in the torso [rad]."""
 
 _OPEN = np.array([-0.09, 0.0, 0.0, 0.0, 0.0, 0.0])
 _FIST = np.array([-0.09, 0.0, 1.65, 1.65, 1.65, 1.65])
 _CURLED = np.array([-0.09, 0.0, 0.7, 0.7, 0.7, 0.7])
-_HOOKED = np.array([-0.09, 0.0, 1.0, 1.0, 1.0, 1.0])
+_HOOKED = np.array([-0.09, 0.0, 1.3, 1.3, 1.3, 1.3])
 """Fingers [rad], the thumb up, out of the way: flat, a fist, and so that they go around a bar and hold it."""
 
 
@@ -135,12 +137,15 @@ class Worker:
         stroke, off = self._stroke, now.off
         ahead = float(off @ stroke.along)
         beside = float(np.linalg.norm(off - ahead * stroke.along))
-        if -0.012 < ahead < _BEYOND_M and beside < _BESIDE_M:
+        holds = float((now.fingers - stroke.coming)[2:].mean()) > _HOLDS_RAD
+        if holds and np.linalg.norm(off) > _LOST_M and ahead < _LOST_M:
+            return self._to(now, "let go", now.grip, 0.0, stroke.coming)
+        if holds or (-0.012 < ahead < _BEYOND_M and beside < _BESIDE_M):
             return self._to(now, "move", now.point(_AHEAD_M * stroke.along), CAREFUL_M_S, stroke.moving)
         length = float(np.linalg.norm(stroke.before))
         back = float(off @ stroke.before) / length
         lateral = float(np.linalg.norm(off - back * stroke.before / length))
-        if lateral < 0.012 and -0.012 < back < length + 0.012:
+        if lateral < 0.016 and -0.012 < back < length + 0.012:
             shaped = float(np.abs(now.fingers - stroke.coming)[2:].max()) < _SHAPED_RAD
             goal = np.zeros(3) if shaped else stroke.before
             return self._to(now, "reach", now.point(goal), CAREFUL_M_S, stroke.coming)
@@ -152,7 +157,7 @@ class Worker:
         from_before = now.off - stroke.before
         level = float(np.linalg.norm(from_before[:2]))
         if level < 0.02 + 0.2 * max(from_before[2], 0.0):
-            return self._to(now, "descend", now.point(stroke.before), SPEED_M_S, stroke.coming)
+            return self._to(now, "descend", now.point(stroke.before), 1.5 * CAREFUL_M_S, stroke.coming)
         over = now.point(stroke.before + stroke.over * UP)
         if level < 0.20 and from_before[2] < stroke.over - 0.03:
             return self._to(now, "rise", replace_z(now.grip, over[2]), SPEED_M_S, stroke.coming)
