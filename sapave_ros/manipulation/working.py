@@ -19,7 +19,10 @@ from sapave_ros.sim.mechanisms import BAR_RADIUS_M, KNOB_RADIUS_M
 from sapave_ros.sim.world import World
 from sapave_ros.types import Floats
 
-_AHEAD_M = 0.03
+_TIME_S = 0.45
+"""Time constant with which a way ends: with that of a hand that grips, it swings around a bar by more than there is
+room for."""
+_AHEAD_M = 0.04
 """The hand is led so far beyond where the handle is."""
 _BEYOND_M, _BESIDE_M = 0.035, 0.014
 """So far ahead of the handle, and off its way, the hand still moves it."""
@@ -98,7 +101,7 @@ class Worker:
     def __init__(self, world: World, setting: Working, ik: HandIk) -> None:
         self._setting, self._stroke = setting, _stroke(setting)
         away, along, up = self._stroke.tool
-        self._hand = Hand(world, setting.side, ik, np.array([away, -along, up]))
+        self._hand = Hand(world, setting.side, ik, np.array([away, -along, up]), _TIME_S)
         self._sign = 1.0 if setting.side == "left" else -1.0
         # A spring brings a button back; all else stays where it is put, a little beyond what is asked for.
         springs = setting.mechanism.kind == "button"
