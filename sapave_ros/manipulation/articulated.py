@@ -21,7 +21,7 @@ AT_END_M = 0.015
 """A knob counts as slid so close to the end of its rail."""
 TURNED_RAD = math.radians(60.0)
 DRAWER_OPEN_M, DRAWER_SHUT_M = 0.08, 0.01
-DOOR_OPEN_RAD, DOOR_SHUT_RAD = math.radians(40.0), math.radians(5.0)
+DOOR_OPEN_RAD, DOOR_SHUT_RAD = math.radians(50.0), math.radians(5.0)
 """From where on, or up to where, each counts as turned, open, shut."""
 
 
@@ -201,7 +201,7 @@ def _open_drawer(random: np.random.Generator, height: float, sign: float) -> _Dr
 
 def _shut_door(random: np.random.Generator, height: float, sign: float) -> _Draft:
     door = _cabinet(random, "door", height, (0.38, 0.43), 0.0)
-    return _Draft(door, DOOR_OPEN_RAD, DOOR_OPEN_RAD + 0.15, f"open the {door.name}")
+    return _Draft(door, DOOR_OPEN_RAD, DOOR_OPEN_RAD + 0.2, f"open the {door.name}")
 
 
 def _open_door(random: np.random.Generator, height: float, sign: float) -> _Draft:

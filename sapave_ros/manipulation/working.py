@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sapave_ros.core.hand_ik import HandIk
 from sapave_ros.manipulation.articulated import Working
@@ -120,21 +121,22 @@ class Worker:
         pose = world.pose(self._setting.target)
         handle = self._hand.local(pose[:3, 3])
         yaw = self._sign * math.atan2(pose[1, 0], pose[0, 0])
-        c, s = math.cos(yaw), math.sin(yaw)
-        axes = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
         done = self._setting.left(world) < -self._margin
-        return Now(handle, axes, self._hand.grip(q), fingers, done)
+        return Now(handle, _about_z(yaw), self._hand.grip(q), fingers, done)
 
     def _aim(self, now: Now) -> Aim:
         return self._leave(now) if now.done else self._work(now)
 
     def _to(self, now: Now, stage: str, grip: Floats, fastest: float, fingers: Floats) -> Aim:
-        """Turned as the handle is, or as the arm likes to have its hand there."""
+        return Aim(stage, grip, turned(self._yaw(now, grip)), fastest, fingers)
+
+    def _yaw(self, now: Now, grip: Floats) -> float:
+        """Of a hand that acts there [rad]: as the handle is turned, or as the arm likes it."""
         if self._stroke.follows:
             yaw = math.atan2(now.axes[1, 0], now.axes[0, 0])
         else:
             yaw = natural_yaw(grip - np.array([0.0, _HOLDS_M + self._stroke.tool[0], 0.0]))
-        return Aim(stage, grip, turned(float(np.clip(yaw, *_YAWS))), fastest, fingers)
+        return float(np.clip(yaw, *_YAWS))
 
     def _work(self, now: Now) -> Aim:
         stroke, off = self._stroke, now.off
@@ -163,24 +165,25 @@ class Worker:
             return self._to(now, "descend", now.point(stroke.before), 1.5 * CAREFUL_M_S, stroke.coming)
         over = now.point(stroke.before + stroke.over * UP)
         if level < 0.20 and from_before[2] < stroke.over - 0.03:
-            return self._to(now, "rise", replace_z(now.grip, over[2]), SPEED_M_S, stroke.coming)
+            return self._to(now, "rise", np.array([*now.grip[:2], over[2]]), SPEED_M_S, stroke.coming)
         return self._to(now, "come", over, SPEED_M_S, stroke.coming)
 
     def _leave(self, now: Now) -> Aim:
-        """Back to the place beside the handle, up and away."""
-        stroke, off = self._stroke, now.off
+        """Back to the side from which the hand came, as that is turned now, up and away."""
+        stroke, axes = self._stroke, _about_z(self._yaw(now, now.grip))
+        off = axes.T @ (now.grip - now.handle)
         length = float(np.linalg.norm(stroke.before))
         back = float(off @ stroke.before) / length
-        lateral = float(np.linalg.norm(off - back * stroke.before / length))
-        if lateral < 0.03 and back < length - 0.01:
+        if float(np.linalg.norm(off - back * stroke.before / length)) < 2 * _LOST_M and back < length - 0.01:
             if float((now.fingers - stroke.coming)[2:].max()) > _SHAPED_RAD:
                 return self._to(now, "let go", now.grip, 0.0, stroke.coming)
-            return self._to(now, "leave", now.point(stroke.before * 1.2), CAREFUL_M_S, stroke.coming)
+            goal = now.handle + axes @ (1.2 * stroke.before)
+            return self._to(now, "leave", goal, CAREFUL_M_S, stroke.coming)
         if float(np.linalg.norm(off[:2])) < 0.18 and off[2] < stroke.over + stroke.before[2] - 0.03:
             return self._to(now, "rise", now.grip + 0.05 * UP, SPEED_M_S, stroke.coming)
         return Aim("go home", self._hand.grip(self._hand.home), self._hand.rotation(self._hand.home), SPEED_M_S, _OPEN)
 
 
-def replace_z(point: Floats, z: float) -> Floats:
-    """The point (3,) at that height."""
-    return np.array([point[0], point[1], z])
+def _about_z(yaw: float) -> NDArray[np.float64]:
+    c, s = math.cos(yaw), math.sin(yaw)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
