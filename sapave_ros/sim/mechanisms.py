@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from sapave_ros.sim.parts import Colour, Part, Vector, box, disc, rod
+from sapave_ros.sim.parts import Colour, Part, Vector, box, disc, rod, rotation
 from sapave_ros.types import Floats
 
 BAR_RADIUS_M, BAR_HALF_M, BAR_OFF_M = 0.007, 0.058, 0.055
@@ -112,6 +112,28 @@ def handle_pose(mechanism: Mechanism, state: float) -> Floats:
     base = np.eye(4)
     base[:3, :3], base[:3, 3] = _about_z(mechanism.yaw_rad), mechanism.position
     return base @ moved
+
+
+def handle_centre(mechanism: Mechanism, state: float) -> Vector:
+    """Where a hand acts on it, in the world [m]."""
+    x, y, z = (float(v) for v in handle_pose(mechanism, state)[:3, 3])
+    return (x, y, z)
+
+
+def handle_points(mechanism: Mechanism, state: float, apart_m: float = 0.008) -> list[Vector]:
+    """Points of the handle in the world [m], about so far apart: on the axes of its parts, and as far beside those as
+    they are thick."""
+    own, pose = anatomy(mechanism), handle_pose(mechanism, state)
+    points = []
+    for part in own.handle:
+        radius, half = part.size
+        axes = rotation(part.quaternion)
+        for t in np.linspace(-half, half, 1 + math.ceil(2 * half / apart_m)):
+            for side in (np.zeros(3), *(s * 0.8 * radius * axes[:, i] for s in (-1, 1) for i in (0, 1))):
+                local = np.array(part.position) + t * axes[:, 2] + side - np.array(own.at)
+                x, y, z = (float(v) for v in pose[:3, 3] + pose[:3, :3] @ local)
+                points.append((x, y, z))
+    return points
 
 
 def _about_z(angle: float) -> Floats:
