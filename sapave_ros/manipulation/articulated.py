@@ -10,13 +10,13 @@ import numpy as np
 
 from sapave_ros.manipulation.draft import Draft, Spot
 from sapave_ros.manipulation.settings import CONDITIONS, Setting
-from sapave_ros.sim.mechanisms import BUTTON_TRAVEL_M, LEVER_RAD, SLIDE_M, Mechanism, handle_centre, handle_pose
+from sapave_ros.sim.mechanisms import BUTTON_M, LEVER_RAD, SLIDE_M, Mechanism, handle_centre, handle_pose
 from sapave_ros.sim.objects import COLOURS, random_colour
 from sapave_ros.sim.parts import Vector
 from sapave_ros.sim.world import World
 from sapave_ros.types import Floats
 
-PRESSED_M = 0.75 * BUTTON_TRAVEL_M
+PRESSED_M = 0.75 * BUTTON_M
 AT_END_M = 0.015
 """A knob counts as slid so close to the end of its rail."""
 TURNED_RAD = math.radians(60.0)
@@ -148,7 +148,7 @@ def _button(draft: Draft) -> _Asked:
 
     asked = button(draft.spot((0.33, 0.42), (0.08, 0.24)))
     other = button(draft.spot((0.36, 0.44), (-0.24, -0.08)), asked.colour)
-    return _Asked(asked, PRESSED_M, BUTTON_TRAVEL_M, f"press the {asked.name}", (other,), elsewhere=0.0)
+    return _Asked(asked, PRESSED_M, BUTTON_M, f"press the {asked.name}", (other,), elsewhere=0.0)
 
 
 def _knob(draft: Draft) -> _Asked:

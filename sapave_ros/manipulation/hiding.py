@@ -16,6 +16,8 @@ from sapave_ros.sim.scene import Block, Item, Scene
 
 HIDDEN = (0.45, 0.65)
 """How much of a thing is hidden, reckoned with `eye`; what the camera measures is a little more or less."""
+HANDLE_HIDDEN = (0.42, 0.68)
+"""The same of a handle, which is smaller than what the eye moves by between looking past it and at it."""
 
 _ALONG = (0.36, 0.46)
 """Where on the line from the eye to the thing the lamp hangs, of its length: lower, the hands would meet it."""
@@ -41,10 +43,11 @@ def hide(random: np.random.Generator, scene: Scene, thing: Item | Mechanism) -> 
     """The same with a lamp before the thing, both where the head is and where it looks straight at it."""
     if isinstance(thing, Mechanism):
         x, y, z = handle_centre(thing, thing.start)
-        middle, points = np.array([x, y, z]), _of_handle(thing)
+        middle, points, (low, high) = np.array([x, y, z]), _of_handle(thing), HANDLE_HIDDEN
     else:
         x, y, z = thing.position
         middle, points = np.array([x, y, z + shape(thing.kind, thing.variant).height / 2]), _of_item(thing)
+        low, high = HIDDEN
     straight = eye(direction_from_eye((x, y, float(middle[2])))[:2])
     eyes = (eye(scene.head), straight)
     across = np.array([straight[1] - y, x - straight[0], 0.0]) / math.hypot(x - straight[0], y - straight[1])
@@ -55,18 +58,19 @@ def hide(random: np.random.Generator, scene: Scene, thing: Item | Mechanism) -> 
         at = at + float(random.uniform(-0.03, 0.03)) * across + np.array([0.0, 0.0, random.uniform(-0.03, 0.05)])
         half = (float(random.uniform(*_HALF_M)), float(random.uniform(*_HALF_M)), float(random.uniform(0.015, 0.035)))
         shade = Block((float(at[0]), float(at[1]), float(at[2])), half, yaw, (red, green, blue))
-        if all(HIDDEN[0] <= hidden(points, shade, start) <= HIDDEN[1] for start in eyes):
-            break
-    top = float(at[2]) + half[2]
-    cord = (_CEILING_M - top) / 2
-    hung = Block((float(at[0]), float(at[1]), top + cord), (_CORD_M, _CORD_M, cord), yaw, (0.15, 0.15, 0.15))
-    return replace(scene, blocks=(*scene.blocks, shade, hung))
+        top = float(at[2]) + half[2]
+        cord = (_CEILING_M - top) / 2
+        hung = Block((float(at[0]), float(at[1]), top + cord), (_CORD_M, _CORD_M, cord), yaw, (0.15, 0.15, 0.15))
+        # A handle is so small that the cord counts.
+        before = (shade, hung) if isinstance(thing, Mechanism) else (shade,)
+        if all(low <= hidden(points, before, start) <= high for start in eyes):
+            return replace(scene, blocks=(*scene.blocks, shade, hung))
 
 
-def hidden(points: Points, block: Block, start: Vector) -> float:
-    """The share of a thing that a block hides from there."""
+def hidden(points: Points, before: Sequence[Block], start: Vector) -> float:
+    """The share of a thing that blocks hide from there."""
     seen = points(start)
-    return sum(crosses(block, point, start) for point in seen) / len(seen)
+    return sum(any(crosses(block, point, start) for block in before) for point in seen) / len(seen)
 
 
 def _of_item(thing: Item) -> Points:

@@ -25,9 +25,12 @@ _TIME_S = 0.45
 room for."""
 _AHEAD_M = 0.04
 """The hand is led so far beyond where the handle is."""
-_BEYOND_M, _BESIDE_M = 0.035, 0.014
-"""So far ahead of the handle, and off its way, the hand still moves it."""
+_SHORT_M, _BEYOND_M, _BESIDE_M = 0.012, 0.035, 0.015
+"""So far before the handle, beyond it and beside its way the hand moves it."""
+_NEAR_M = 0.02
+"""From so near to the handle the hand has to be on its line."""
 _SHAPED_RAD = 0.25
+"""Fingers so close to their shape have it."""
 _HOLDS_RAD, _LOST_M = 0.15, 0.04
 """Fingers that are curled by so much more than to come have the handle in them, unless it is so far away."""
 _HOLDS_M = 0.05
@@ -46,33 +49,56 @@ _HOOKED = np.array([-0.09, 0.0, 1.3, 1.3, 1.3, 1.3])
 class Stroke:
     """How a hand moves a handle. tool: the point of the hand that is brought to the handle's middle, from its knuckles:
     away from the palm, along the fingers, towards the thumb [m]. along: the way the handle moves, before: where the
-    hand comes from [m]; both (3,) in the handle's frame: ahead, to the left, up. coming, moving: shape of the fingers
-    (6,) [rad]. over: the hand passes so high above that place [m]. follows: whether it turns with
-    the handle.
+    hand comes from [m]; both (3,) in the handle's frame: ahead, to the left, up. over: the hand passes so high above
+    that place [m]. coming, moving: shape of the fingers (6,) [rad]. follows: whether the hand turns with the handle.
     """
 
     tool: Floats
     along: Floats
     before: Floats
+    over: float
     coming: Floats
     moving: Floats
-    over: float
     follows: bool
 
+    def on_way(self, off: Floats) -> tuple[float, float]:
+        """How far a place (3,) is back towards `before`, and how far it is beside that way [m]."""
+        way = self.before / self.length
+        back = float(off @ way)
+        return back, float(np.linalg.norm(off - back * way))
 
-def _stroke(setting: Working) -> Stroke:
-    kind, opens = setting.mechanism.kind, setting.wanted > setting.mechanism.start
-    if kind == "button":
-        return Stroke(np.array([-0.018, -0.02, -0.054]), -UP, 0.06 * UP, _FIST, _FIST, 0.03, False)
-    if kind in ("knob", "lever"):
-        outwards = (setting.direction > 0) == (setting.side == "left")
-        across = np.array([0.0, 1.0 if outwards else -1.0, 0.0])
-        away = 0.008 + KNOB_RADIUS_M if outwards else -0.011 - KNOB_RADIUS_M
-        return Stroke(np.array([away, 0.02, -0.03]), across, -0.045 * across, _OPEN, _OPEN, 0.09, False)
-    ahead, left = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
-    if opens:
-        return Stroke(np.array([-0.045, -0.006, -0.017]), -ahead, 0.075 * left, _CURLED, _HOOKED, 0.08, True)
-    return Stroke(np.array([-0.016, 0.010 + BAR_RADIUS_M, -0.017]), ahead, -0.05 * ahead, _FIST, _FIST, 0.08, True)
+    @property
+    def length(self) -> float:
+        return float(np.linalg.norm(self.before))
+
+
+_AHEAD, _LEFT = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
+
+_PRESS = Stroke(np.array([-0.018, -0.02, -0.054]), -UP, 0.06 * UP, 0.03, _FIST, _FIST, follows=False)
+"""With the lower side of the fist."""
+_PULL = Stroke(np.array([-0.045, -0.006, -0.017]), -_AHEAD, 0.075 * _LEFT, 0.08, _CURLED, _HOOKED, follows=True)
+"""With four fingers around the bar."""
+_PUSH = Stroke(
+    np.array([-0.016, 0.010 + BAR_RADIUS_M, -0.017]), _AHEAD, -0.05 * _AHEAD, 0.08, _FIST, _FIST, follows=True
+)
+"""With the front of the fist, from which the bar's middle stays away by its radius."""
+_OUTWARDS = Stroke(
+    np.array([0.008 + KNOB_RADIUS_M, 0.02, -0.03]), _LEFT, -0.045 * _LEFT, 0.09, _OPEN, _OPEN, follows=False
+)
+"""With the back of the fingers."""
+_INWARDS = Stroke(
+    np.array([-0.011 - KNOB_RADIUS_M, 0.02, -0.03]), -_LEFT, 0.045 * _LEFT, 0.09, _OPEN, _OPEN, follows=False
+)
+"""With the inside of the fingers."""
+
+
+def stroke(setting: Working) -> Stroke:
+    """How what the setting asks for is done."""
+    if setting.mechanism.kind == "button":
+        return _PRESS
+    if setting.mechanism.kind in ("drawer", "door"):
+        return _PULL if setting.direction > 0 else _PUSH
+    return _OUTWARDS if (setting.direction > 0) == (setting.side == "left") else _INWARDS
 
 
 @dataclass(frozen=True)
@@ -100,7 +126,7 @@ class Worker:
     """Does one task. stage: what it was at when it was asked last."""
 
     def __init__(self, world: World, setting: Working, ik: HandIk) -> None:
-        self._setting, self._stroke = setting, _stroke(setting)
+        self._setting, self._stroke = setting, stroke(setting)
         away, along, up = self._stroke.tool
         self._hand = Hand(world, setting.side, ik, np.array([away, -along, up]), _TIME_S)
         self._sign = 1.0 if setting.side == "left" else -1.0
@@ -145,15 +171,14 @@ class Worker:
         holds = float((now.fingers - stroke.coming)[2:].mean()) > _HOLDS_RAD
         if holds and np.linalg.norm(off) > _LOST_M and ahead < _LOST_M:
             return self._to(now, "let go", now.grip, 0.0, stroke.coming)
-        if holds or (-0.012 < ahead < _BEYOND_M and beside < _BESIDE_M):
+        if holds or (-_SHORT_M < ahead < _BEYOND_M and beside < _BESIDE_M):
             return self._to(now, "move", now.point(_AHEAD_M * stroke.along), CAREFUL_M_S, stroke.moving)
-        length = float(np.linalg.norm(stroke.before))
-        back = float(off @ stroke.before) / length
-        lateral = float(np.linalg.norm(off - back * stroke.before / length))
-        if lateral < 0.016 and -0.012 < back < length + 0.012:
+        back, lateral = stroke.on_way(off)
+        if lateral < _BESIDE_M + 0.4 * max(back - _NEAR_M, 0.0) and -_SHORT_M < back < stroke.length + _SHORT_M:
             shaped = float(np.abs(now.fingers - stroke.coming)[2:].max()) < _SHAPED_RAD
-            goal = np.zeros(3) if shaped else stroke.before
-            return self._to(now, "reach", now.point(goal), CAREFUL_M_S, stroke.coming)
+            # First onto the line, then along it.
+            goal = 0.0 if shaped and lateral < _BESIDE_M else max(back, _NEAR_M) / stroke.length
+            return self._to(now, "reach", now.point(goal * stroke.before), CAREFUL_M_S, stroke.coming)
         return self._come(now)
 
     def _come(self, now: Now) -> Aim:
@@ -172,9 +197,8 @@ class Worker:
         """Back to the side from which the hand came, as that is turned now, up and away."""
         stroke, axes = self._stroke, _about_z(self._yaw(now, now.grip))
         off = axes.T @ (now.grip - now.handle)
-        length = float(np.linalg.norm(stroke.before))
-        back = float(off @ stroke.before) / length
-        if float(np.linalg.norm(off - back * stroke.before / length)) < 2 * _LOST_M and back < length - 0.01:
+        back, lateral = stroke.on_way(off)
+        if lateral < 2 * _LOST_M and back < stroke.length - _SHORT_M:
             if float((now.fingers - stroke.coming)[2:].max()) > _SHAPED_RAD:
                 return self._to(now, "let go", now.grip, 0.0, stroke.coming)
             goal = now.handle + axes @ (1.2 * stroke.before)

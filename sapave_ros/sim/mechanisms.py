@@ -20,13 +20,13 @@ BAR_RADIUS_M, BAR_HALF_M, BAR_OFF_M = 0.007, 0.058, 0.055
 """Handles of drawers and doors: upright bars, so long that four fingers go between what holds them, whose middle stands
 so far before the front that curled fingers go behind."""
 
-KNOB_RADIUS_M, KNOB_M = 0.014, 0.08
+KNOB_RADIUS_M, KNOB_HEIGHT_M = 0.014, 0.08
 """Posts that are pushed aside, and how high they stand."""
 
-BUTTON_TRAVEL_M = 0.016
-SLIDE_M = 0.09
-"""A knob slides so far to either side of its rail's middle."""
-DRAWER_M, DOOR_RAD, LEVER_RAD = 0.15, 1.6, 0.85
+BUTTON_M, DRAWER_M, DOOR_RAD = 0.016, 0.15, 1.6
+"""How far they move from zero."""
+SLIDE_M, LEVER_RAD = 0.09, 0.85
+"""How far they move to either side."""
 LEVER_M = 0.10
 """From a lever's axis to its knob."""
 
@@ -120,7 +120,7 @@ def handle_centre(mechanism: Mechanism, state: float) -> Vector:
     return (x, y, z)
 
 
-def handle_points(mechanism: Mechanism, state: float, apart_m: float = 0.008) -> list[Vector]:
+def handle_points(mechanism: Mechanism, state: float, apart_m: float = 0.015) -> list[Vector]:
     """Points of the handle in the world [m], about so far apart: on the axes of its parts, and as far beside those as
     they are thick."""
     own, pose = anatomy(mechanism), handle_pose(mechanism, state)
@@ -147,9 +147,9 @@ def _about_z(angle: float) -> Floats:
 def _button(half: Vector, mirrored: bool) -> Anatomy:
     """On top of its box, pressed down against a spring."""
     x, y, z = half
-    radius, height = 0.65 * min(x, y), BUTTON_TRAVEL_M + 0.012
+    radius, height = 0.65 * min(x, y), BUTTON_M + 0.012
     cap = disc(radius, height / 2 + 0.004, (0.0, 0.0, 2 * z + height / 2 - 0.004))
-    joint = Joint(True, (0.0, 0.0, -1.0), 0.0, BUTTON_TRAVEL_M, 0.2, 4.0, stiffness=200.0, preload=1.5)
+    joint = Joint(True, (0.0, 0.0, -1.0), 0.0, BUTTON_M, 0.2, 4.0, stiffness=150.0, preload=3.0)
     return Anatomy((box(half, (0.0, 0.0, z), colour=_HOUSING),), (), (cap,), (0.0, 0.0, 2 * z + height), joint)
 
 
@@ -157,7 +157,7 @@ def _knob(half: Vector, mirrored: bool) -> Anatomy:
     """An upright post that slides to the left and to the right on its rail: positive to the left."""
     z = half[2]
     slit = box((0.005, SLIDE_M + 0.01, 0.001), (0.0, 0.0, 2 * z), colour=_METAL)
-    post = disc(KNOB_RADIUS_M, KNOB_M / 2, (0.0, 0.0, 2 * z + 0.002 + KNOB_M / 2))
+    post = disc(KNOB_RADIUS_M, KNOB_HEIGHT_M / 2, (0.0, 0.0, 2 * z + 0.002 + KNOB_HEIGHT_M / 2))
     joint = Joint(True, (0.0, 1.0, 0.0), -SLIDE_M, SLIDE_M, 1.0, 3.0)
     return Anatomy((box(half, (0.0, 0.0, z), colour=_HOUSING), slit), (), (post,), post.position, joint)
 
@@ -168,7 +168,7 @@ def _lever(half: Vector, mirrored: bool) -> Anatomy:
     top = 2 * z + 0.012
     arm = box((LEVER_M / 2, 0.011, 0.008), (-LEVER_M / 2, 0.0, top), colour=_METAL)
     hub = disc(0.022, 0.012, (0.0, 0.0, top), colour=_METAL)
-    post = disc(KNOB_RADIUS_M, KNOB_M / 2, (-LEVER_M, 0.0, top + KNOB_M / 2))
+    post = disc(KNOB_RADIUS_M, KNOB_HEIGHT_M / 2, (-LEVER_M, 0.0, top + KNOB_HEIGHT_M / 2))
     joint = Joint(False, (0.0, 0.0, -1.0), -LEVER_RAD, LEVER_RAD, 0.08, 0.1)
     return Anatomy((box(half, (0.0, 0.0, z), colour=_HOUSING),), (arm, hub), (post,), post.position, joint)
 
