@@ -22,27 +22,26 @@ class Worked(Progress):
     def __init__(self, world: World, setting: Working, criterion: Criterion | None = None) -> None:
         super().__init__(world, setting, criterion)
         self._setting = setting
+        self._way = abs(setting.enough - setting.mechanism.start)
         fixtures = world.stage.fixtures
-        self._body = next(f.body for f in fixtures if f.mechanism.name == setting.target)
+        self._moving = next(f.body for f in fixtures if f.mechanism.name == setting.target)
         self._others = [f.mechanism for f in fixtures if f.mechanism.name != setting.target]
-        self._robot = {i for i in range(1, world.model.nbody) if world.model.body_rootid[i] == _pelvis(world)}
+        self._robot = world.model.body_rootid == world.model.body("pelvis").id  # (nbody,)
         self._spoiled = False
 
     def update(self, time_s: float) -> bool:
-        self._spoiled |= any(
-            abs(self._world.joint_state(m.name) - m.start) > abs(self._setting.enough - self._setting.mechanism.start)
-            for m in self._others
-        )
+        """As `Progress.update`."""
+        moved = (abs(self._world.joint_state(other.name) - other.start) for other in self._others)
+        self._spoiled |= any(way >= self._way for way in moved)
         return super().update(time_s)
 
     def _reached(self) -> bool:
         model, data = self._world.model, self._world.data
-        bodies = model.geom_bodyid[data.contact.geom[: data.ncon]]
-        return any((a == self._body and b in self._robot) or (b == self._body and a in self._robot) for a, b in bodies)
+        bodies = model.geom_bodyid[data.contact.geom[: data.ncon]]  # (ncon, 2)
+        return bool((self._robot[bodies[:, ::-1]] & (bodies == self._moving)).any())
 
     def _grasped(self) -> bool:
-        whole = abs(self._setting.enough - self._setting.mechanism.start)
-        return self._reached() and self._setting.left(self._world) < (1.0 - MOVED) * whole
+        return self._reached() and self._setting.left(self._world) < (1.0 - MOVED) * self._way
 
     def _is_done(self, time_s: float) -> bool:
         return not self._spoiled and self._setting.left(self._world) <= 0.0
@@ -53,7 +52,3 @@ class Pressed(Worked):
 
     def __init__(self, world: World, setting: Working, criterion: Criterion | None = None) -> None:
         super().__init__(world, setting, replace(criterion or Criterion(), hold_s=PRESSED_S))
-
-
-def _pelvis(world: World) -> int:
-    return int(world.model.body("pelvis").id)

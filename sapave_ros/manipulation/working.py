@@ -33,7 +33,7 @@ _SHAPED_RAD = 0.25
 """Fingers so close to their shape have it."""
 _HOLDS_RAD, _LOST_M = 0.15, 0.04
 """Fingers that are curled by so much more than to come have the handle in them, unless it is so far away."""
-_HOLDS_M = 0.05
+_KNUCKLES_M = 0.05
 """`natural_yaw` is that of a hand whose knuckles are so far beside what it holds."""
 _YAWS = (-0.6, 0.35)
 """Of the hand, in the torso [rad]."""
@@ -161,7 +161,7 @@ class Worker:
         if self._stroke.follows:
             yaw = math.atan2(now.axes[1, 0], now.axes[0, 0])
         else:
-            yaw = natural_yaw(grip - np.array([0.0, _HOLDS_M + self._stroke.tool[0], 0.0]))
+            yaw = natural_yaw(grip - np.array([0.0, _KNUCKLES_M + self._stroke.tool[0], 0.0]))
         return float(np.clip(yaw, *_YAWS))
 
     def _work(self, now: Now) -> Aim:
@@ -169,7 +169,7 @@ class Worker:
         ahead = float(off @ stroke.along)
         beside = float(np.linalg.norm(off - ahead * stroke.along))
         holds = float((now.fingers - stroke.coming)[2:].mean()) > _HOLDS_RAD
-        if holds and np.linalg.norm(off) > _LOST_M and ahead < _LOST_M:
+        if holds and float(np.linalg.norm(off)) > _LOST_M:
             return self._to(now, "let go", now.grip, 0.0, stroke.coming)
         if holds or (-_SHORT_M < ahead < _BEYOND_M and beside < _BESIDE_M):
             return self._to(now, "move", now.point(_AHEAD_M * stroke.along), CAREFUL_M_S, stroke.moving)
