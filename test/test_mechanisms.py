@@ -136,6 +136,7 @@ def test_the_head_sees_all_of_the_handle_or_none_or_a_part(task):
 # -- the expert ----------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("task", "side"), list(zip(NAMES, ["left", "right"] * 4, strict=False)))
 def test_the_expert_does_it(kinematics, ik, task, side):
     setting = of_side(task, side, "out of view")
