@@ -228,7 +228,12 @@ def play(task: str, condition: str, seed: int, waver: float, model: str = "") ->
         doer = Model(_policy(model), setting.instruction, _kinematics(), SessionParameters()) if model else None
         actor = Demonstrator(world, setting, expert, Eyes(_kinematics()), wavering, random, doer)
         loop = RobotLoop(world, _kinematics(), LoopTiming(inference_period_s=1.0 / FPS))
-        loop.run(actor, lambda time_s: progress.update(time_s) or bool(world.pose(setting.target)[2, 2] < _FALLEN))
+        falls = world.free_joint(setting.target) is not None
+
+        def over(time_s: float) -> bool:
+            return progress.update(time_s) or (falls and bool(world.pose(setting.target)[2, 2] < _FALLEN))
+
+        loop.run(actor, over)
     finally:
         world.close()
     return actor.frames if progress.success or model else [], actor.snapshots

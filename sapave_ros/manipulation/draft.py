@@ -11,6 +11,7 @@ from sapave_ros import g1
 from sapave_ros.manipulation.hiding import hide
 from sapave_ros.manipulation.settings import CONDITIONS, READY
 from sapave_ros.sim.catalogue import CATALOGUE
+from sapave_ros.sim.mechanisms import Mechanism, handle_centre
 from sapave_ros.sim.objects import COLOURS, VARIANTS, Colour, random_colour, shape
 from sapave_ros.sim.parts import Vector
 from sapave_ros.sim.placement import apart, direction_from_eye
@@ -137,15 +138,37 @@ class Draft:
         """With things of other names, lights, and the head as the condition wants it. without: kinds that are not among
         those. elsewhere: the share of them that stands before the other hand's shoulder. beyond: x of the rest.
         """
+        items = (thing, *companions, *self._others((thing, *companions), without, elsewhere, beyond))
+        x, y, z = thing.position
+        # What stands higher is nearer to the eye: there it is looked at half way up.
+        middle = (x, y, z + (z > self.height) * shape(thing.kind, thing.variant).height / 2)
+        return self._scene(thing, middle, items)
+
+    def scene_with(
+        self, mechanisms: Sequence[Mechanism], *, elsewhere: float = 0.3, beyond: Spot = OTHERS_X_M
+    ) -> Scene:
+        """With mechanisms, of which the first is to be worked, and else as `scene`."""
+        others = self._others((), (), elsewhere, beyond)
+        items = tuple(item for item in others if all(_beside(item, mechanism) for mechanism in mechanisms))
+        return self._scene(mechanisms[0], handle_centre(mechanisms[0], mechanisms[0].start), items, tuple(mechanisms))
+
+    def _scene(
+        self,
+        thing: Item | Mechanism,
+        middle: Vector,
+        items: tuple[Item, ...],
+        mechanisms: tuple[Mechanism, ...] = (),
+    ) -> Scene:
         scene = Scene(
             seed=self.seed,
             blocks=tuple(self.blocks),
-            items=(thing, *companions, *self._others((thing, *companions), without, elsewhere, beyond)),
+            items=items,
             lights=tuple(light(self.random) for _ in range(2)),
             ambient=self.uniform(0.30, 0.50),
-            head=self._head(thing),
+            head=self._head(middle),
             arms=tuple(READY[name] for name in g1.ARMS.names),
             hands=tuple(float(v) for v in g1.HANDS.lower),
+            mechanisms=mechanisms,
         )
         if self.condition != "occluded":
             return scene
@@ -182,12 +205,16 @@ class Draft:
                 break
         return others
 
-    def _head(self, thing: Item) -> tuple[float, float]:
-        x, y, z = thing.position
-        # What stands higher is nearer to the eye: there it is looked at half way up.
-        yaw, pitch, _ = direction_from_eye((x, y, z + (z > self.height) * shape(thing.kind, thing.variant).height / 2))
+    def _head(self, middle: Vector) -> tuple[float, float]:
+        yaw, pitch, _ = direction_from_eye(middle)
         seen = (yaw + self.uniform(-0.25, 0.25), pitch + self.uniform(-0.15, 0.05))
         away = self.uniform(OUT_OF_VIEW_YAW_RAD, FARTHEST_YAW_RAD)
         hidden = (-math.copysign(away, yaw), self.uniform(-0.3, 0.1))
         chosen = np.clip(hidden if self.condition == "out of view" else seen, g1.HEAD.lower, g1.HEAD.upper)
         return float(chosen[0]), float(chosen[1])
+
+
+def _beside(item: Item, mechanism: Mechanism) -> bool:
+    """Whether a thing stands clear of a mechanism's housing."""
+    away = math.dist(item.position[:2], mechanism.position[:2])
+    return away > shape(item.kind, item.variant).radius + math.hypot(*mechanism.half_size[:2]) + 0.03

@@ -20,6 +20,8 @@ OTHER = {"left": "right", "right": "left"}
 class Relay:
     """Two experts, of which one has its turn; as theirs, it depends on the present state alone."""
 
+    FREE = Expert.FREE
+
     def __init__(self, world: World, setting: Handing, ik: HandIk) -> None:
         self._setting = setting
         self._sign = 1.0 if setting.side == "left" else -1.0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sapave_ros.manipulation import articulated
 from sapave_ros.manipulation.expert import Expert
 from sapave_ros.manipulation.placings import (
     beside,
@@ -18,6 +19,8 @@ from sapave_ros.manipulation.placings import (
 from sapave_ros.manipulation.progress import Placed
 from sapave_ros.manipulation.relay import Relay
 from sapave_ros.manipulation.settings import Setting
+from sapave_ros.manipulation.worked import Pressed, Worked
+from sapave_ros.manipulation.working import Worker
 
 FAMILIES = ("pick-and-place", "articulated")
 
@@ -42,4 +45,11 @@ TASKS = {
     "stacked": Task("pick-and-place", stacked, Expert, Placed),
     "from the shelf": Task("pick-and-place", from_the_shelf, Expert, Placed),
     "hand to hand": Task("pick-and-place", hand_to_hand, Relay, Placed),
+    "press": Task("articulated", articulated.press, Worker, Pressed),
+    "slide": Task("articulated", articulated.slide, Worker, Worked),
+    "open the drawer": Task("articulated", articulated.open_drawer, Worker, Worked),
+    "close the drawer": Task("articulated", articulated.close_drawer, Worker, Worked),
+    "open the door": Task("articulated", articulated.open_door, Worker, Worked),
+    "close the door": Task("articulated", articulated.close_door, Worker, Worked),
+    "turn": Task("articulated", articulated.turn, Worker, Worked),
 }

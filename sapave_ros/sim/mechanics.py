@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sapave_ros import g1
 from sapave_ros.g1 import JointGroup
+from sapave_ros.sim.mechanisms import Mechanism
 from sapave_ros.sim.objects import KINDS
 from sapave_ros.sim.scene import MAX_BLOCKS
 from sapave_ros.sim.stage import NECK_KD, NECK_KP, TIMESTEP_S, build
@@ -28,9 +29,10 @@ class Mechanics:
         kinds: Sequence[str] = KINDS,
         blocks: int = MAX_BLOCKS,
         loose: Collection[tuple[str, int]] = (),
+        mechanisms: Sequence[Mechanism] = (),
     ) -> None:
-        """kinds, blocks, loose: as `stage.build`."""
-        self.stage = build(kinds, blocks, loose)
+        """kinds, blocks, loose, mechanisms: as `stage.build`."""
+        self.stage = build(kinds, blocks, loose, mechanisms)
         self.model = self.stage.model
         self.data = mujoco.MjData(self.model)
         self._motor_q, self._motor_v = self._addresses(g1.MOTOR_NAMES)

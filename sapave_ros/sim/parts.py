@@ -182,7 +182,7 @@ def about(axis: str, angle: float) -> Quaternion:
 
 def turned(parts: Iterable[Part], turn: Quaternion) -> list[Part]:
     """The parts as one, turned about the origin."""
-    matrix = _matrix(turn)
+    matrix = rotation(turn)
     return [
         replace(p, position=_vector(matrix @ np.array(p.position)), quaternion=_product(turn, p.quaternion))
         for p in parts
@@ -196,7 +196,7 @@ def moved(parts: Iterable[Part], by: Vector) -> list[Part]:
 
 def support(part: Part, direction: NDArray[np.float64]) -> float:
     """How far the part reaches in a direction (unit vector), from the origin of the object's frame [m]."""
-    d = _matrix(part.quaternion).T @ direction
+    d = rotation(part.quaternion).T @ direction
     across = math.hypot(d[0], d[1])
     if part.shape == "box":
         reach = float(np.abs(d) @ np.array(part.size))
@@ -254,7 +254,8 @@ def _between(kind: str, radius: float, start: Vector, end: Vector, colour: Colou
     return Part(kind, (radius, length / 2), _vector(np.add(start, end) / 2), turn, colour)
 
 
-def _matrix(q: Quaternion) -> NDArray[np.float64]:
+def rotation(q: Quaternion) -> NDArray[np.float64]:
+    """Axes (3, 3) of what is turned so."""
     w, x, y, z = q
     return np.array(
         [

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sapave_ros import g1
+from sapave_ros.sim.mechanisms import Mechanism
 from sapave_ros.sim.objects import COLOURS, KINDS, VARIANTS, Colour, Vector, random_colour, shape
 from sapave_ros.sim.placement import EYE, Surface, apart, direction_from_eye, random_spot, seen
 
@@ -77,7 +78,7 @@ class Light:
 class Scene:
     """Everything that differs from one room to the next.
 
-    items have distinct names. ambient: light from everywhere, 0..1. head (2,), arms (14,), hands (12,):
+    items and mechanisms have distinct names. ambient: light from everywhere, 0..1. head (2,), arms (14,), hands (12,):
     joint positions at the start [rad], in the order of `g1.HEAD`, `g1.ARMS`, `g1.HANDS`.
     """
 
@@ -89,14 +90,15 @@ class Scene:
     head: tuple[float, ...]
     arms: tuple[float, ...]
     hands: tuple[float, ...]
+    mechanisms: tuple[Mechanism, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the items, in order."""
-        return tuple(i.name for i in self.items)
+        """Names of the items, then of the mechanisms, in order."""
+        return tuple(i.name for i in self.items) + tuple(m.name for m in self.mechanisms)
 
     def index(self, name: str) -> int:
-        """Position of the item of that name in `items`. Raises KeyError that lists the names."""
+        """Position of that name in `names`, and of an item in `items`. Raises KeyError that lists the names."""
         if name not in self.names:
             raise KeyError(f"no {name!r} in the scene; there are {', '.join(self.names)}")
         return self.names.index(name)
@@ -112,7 +114,8 @@ class Scene:
             blocks = tuple(Block(**_tuples(b)) for b in d.pop("blocks"))
             items = tuple(Item(**_tuples(i)) for i in d.pop("items"))
             lights = tuple(Light(**_tuples(x)) for x in d.pop("lights"))
-            return Scene(blocks=blocks, items=items, lights=lights, **_tuples(d))
+            mechanisms = tuple(Mechanism(**_tuples(x)) for x in d.pop("mechanisms", ()))
+            return Scene(blocks=blocks, items=items, lights=lights, mechanisms=mechanisms, **_tuples(d))
         except (TypeError, KeyError, AttributeError, json.JSONDecodeError) as e:
             raise ValueError(f"scene file: {e}") from e
 

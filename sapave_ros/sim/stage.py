@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sapave_ros import g1
+from sapave_ros.sim.mechanisms import Mechanism, anatomy
 from sapave_ros.sim.objects import KINDS, VARIANTS, Part, Shape, revolve, shape
 from sapave_ros.sim.scene import MAX_BLOCKS, TEXTURES, Item, Scene
 
@@ -47,7 +48,19 @@ _FINGER_ARMATURE, _FINGER_DAMPING = 2e-4, 0.005
 # What hands move: as heavy as if it filled this share of the cylinder around it with water; rubber on glazed things.
 _LOOSE_DENSITY, _LOOSE_KG = 300.0, (0.03, 0.6)
 _LOOSE_FRICTION, _FRICTION_HARDNESS = (0.9, 0.005, 0.0001), 10.0
+# What moves of a mechanism: plywood, and what keeps a light part on its spring steady.
+_MOVING_DENSITY, _MOVING_ARMATURE = 600.0, {True: 0.05, False: 0.001}
 _TEXTURE_PIXELS = 128
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """Where a mechanism is in the model. joint: its id. body: of what moves. handle: geom ids."""
+
+    mechanism: Mechanism
+    joint: int
+    body: int
+    handle: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,8 @@ class Stage:
     """The compiled model and where in it the slots are.
 
     blocks: geom ids of the slots for furniture. objects: (kind, variant) to (body id, geom ids). fixed_rgb: geom id to
-    the colour of a part that does not take the object's. loose: (kind, variant) of what can be moved.
+    the colour of a part that does not take the object's. loose: (kind, variant) of what can be moved. fixtures: of the
+    mechanisms, which cannot be exchanged.
     """
 
     model: mujoco.MjModel
@@ -63,10 +77,11 @@ class Stage:
     objects: dict[tuple[str, int], tuple[int, tuple[int, ...]]]
     fixed_rgb: dict[int, tuple[float, float, float]]
     loose: frozenset[tuple[str, int]] = frozenset()
+    fixtures: tuple[Fixture, ...] = ()
 
     def load(self, scene: Scene) -> None:
         """Puts a scene into the slots. Raises ValueError where it has more blocks than there are slots, or where other
-        items can be moved than it was compiled for."""
+        items can be moved, or other mechanisms are there, than it was compiled for."""
         m = self.model
         if len(scene.blocks) > len(self.blocks):
             raise ValueError(f"scene.blocks: {len(scene.blocks)}, at most {len(self.blocks)}")
@@ -86,6 +101,8 @@ class Stage:
             raise ValueError("scene.items: a kind is there twice in one size")
         if self.loose != {key for key, item in used.items() if item.loose}:
             raise ValueError(f"scene.items: others are loose than the {len(self.loose)} that were compiled so")
+        if scene.mechanisms != tuple(fixture.mechanism for fixture in self.fixtures):
+            raise ValueError(f"scene.mechanisms: others than the {len(self.fixtures)} that were compiled")
         missing = sorted({kind for kind, _ in used.keys() - self.objects.keys()})
         if missing:
             raise ValueError(f"scene.items: {', '.join(missing)} not among the kinds that were compiled")
@@ -113,11 +130,17 @@ class Stage:
         return np.array(item.position) + np.array(shape(item.kind, item.variant).centre)
 
 
-def build(kinds: Sequence[str] = KINDS, blocks: int = MAX_BLOCKS, loose: Collection[tuple[str, int]] = ()) -> Stage:
+def build(
+    kinds: Sequence[str] = KINDS,
+    blocks: int = MAX_BLOCKS,
+    loose: Collection[tuple[str, int]] = (),
+    mechanisms: Sequence[Mechanism] = (),
+) -> Stage:
     """Compiles the model. Takes a tenth of a second with ten kinds: do it once per process and thread.
 
     kinds: what can be in a scene, of the catalogue. blocks: how many blocks a scene may have. Both cost something
     in every step of the physics and in every picture, in use or not. loose: (kind, variant) of what can be moved.
+    mechanisms: those of every scene.
 
     Raises ValueError on an unknown kind, RuntimeError where this MuJoCo does not read the URDF's mimic joints.
     """
@@ -136,7 +159,11 @@ def build(kinds: Sequence[str] = KINDS, blocks: int = MAX_BLOCKS, loose: Collect
     for kind in kinds:
         for variant in range(len(VARIANTS)):
             _object(spec, kind, variant, fixed, (kind, variant) in loose)
-    if loose:  # what fingers hold slips unless friction is as hard as contact (MuJoCo documentation, "impratio")
+    for mechanism in mechanisms:
+        _mechanism(spec, mechanism)
+    if (
+        loose or mechanisms
+    ):  # what fingers hold slips unless friction is as hard as contact (MuJoCo documentation, "impratio")
         spec.option.cone, spec.option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, _FRICTION_HARDNESS
     model = spec.compile()
     coupled = urdf.read_text().count("<mimic")
@@ -149,6 +176,8 @@ def build(kinds: Sequence[str] = KINDS, blocks: int = MAX_BLOCKS, loose: Collect
         model.dof_damping[model.joint(name).dofadr] = _DAMPING
     for name in g1.HEAD.names:
         model.dof_damping[model.joint(name).dofadr] = _NECK_DAMPING
+    for mechanism in mechanisms:
+        _spring(model, mechanism)
     _paint(model)
     objects = {}
     for kind in kinds:
@@ -158,7 +187,8 @@ def build(kinds: Sequence[str] = KINDS, blocks: int = MAX_BLOCKS, loose: Collect
             objects[kind, variant] = body, tuple(range(first, first + int(model.body_geomnum[body])))
     slots = tuple(model.geom(f"block_{i}").id for i in range(blocks))
     fixed_rgb = {model.geom(name).id: rgb for name, rgb in fixed.items()}
-    return Stage(model, slots, objects, fixed_rgb, frozenset(loose))
+    fixtures = tuple(_fixture(model, mechanism) for mechanism in mechanisms)
+    return Stage(model, slots, objects, fixed_rgb, frozenset(loose), fixtures)
 
 
 def _robot(spec: mujoco.MjSpec) -> None:
@@ -283,6 +313,39 @@ def _object(
             geom.size[: len(part.size)] = part.size
         if part.colour is not None:
             fixed[geom_name] = part.colour
+
+
+def _mechanism(spec: mujoco.MjSpec, mechanism: Mechanism) -> None:
+    own, joint = anatomy(mechanism), anatomy(mechanism).joint
+    base = spec.worldbody.add_body(pos=mechanism.position, quat=_about_z(mechanism.yaw_rad))
+    moving = base.add_body(name=mechanism.name)
+    kind = mujoco.mjtJoint.mjJNT_SLIDE if joint.slides else mujoco.mjtJoint.mjJNT_HINGE
+    added = moving.add_joint(name=mechanism.name, type=kind, axis=joint.axis, pos=joint.anchor)
+    added.limited, added.range = mujoco.mjtLimited.mjLIMITED_TRUE, (joint.lower, joint.upper)
+    added.frictionloss, added.armature = joint.friction, _MOVING_ARMATURE[joint.slides]
+    for body, parts, named in ((base, own.fixed, ""), (moving, own.moving, ""), (moving, own.handle, mechanism.name)):
+        for i, part in enumerate(parts):
+            geom = body.add_geom(type=_TYPES[part.shape], pos=part.position, quat=part.quaternion)
+            geom.size[: len(part.size)] = part.size
+            if named:
+                geom.name = f"{named} {i}"
+            geom.rgba = (*(part.colour or mechanism.rgb), 1.0)
+            geom.material, geom.group, geom.density = "object", GROUP_SHOWN, _MOVING_DENSITY
+            # What moves meets the robot and loose things, not its own housing.
+            geom.contype, geom.conaffinity, geom.condim, geom.friction[:] = 2, 1, 4, _LOOSE_FRICTION
+
+
+def _spring(model: mujoco.MjModel, mechanism: Mechanism) -> None:
+    own, joint = anatomy(mechanism).joint, model.joint(mechanism.name)
+    model.dof_damping[joint.dofadr], model.jnt_stiffness[joint.id] = own.damping, own.stiffness
+    if own.stiffness:
+        model.qpos_spring[joint.qposadr] = -own.preload / own.stiffness
+
+
+def _fixture(model: mujoco.MjModel, mechanism: Mechanism) -> Fixture:
+    name = mechanism.name
+    handle = tuple(model.geom(f"{name} {i}").id for i in range(len(anatomy(mechanism).handle)))
+    return Fixture(mechanism, model.joint(name).id, model.body(name).id, handle)
 
 
 def _let_loose(body: mujoco.MjsBody, of: Shape) -> None:

@@ -17,10 +17,11 @@ from sapave_ros import g1
 from sapave_ros.sim.mechanics import OWN_KD as OWN_KD
 from sapave_ros.sim.mechanics import OWN_KP as OWN_KP
 from sapave_ros.sim.mechanics import Mechanics
+from sapave_ros.sim.mechanisms import Mechanism, handle_pose
 from sapave_ros.sim.objects import KINDS, shape
 from sapave_ros.sim.rendering import HEAD_CAMERA, Camera
 from sapave_ros.sim.scene import MAX_BLOCKS, ROOM_BLOCKS, Scene
-from sapave_ros.sim.stage import CAMERA, GROUP_SHOWN, GROUP_TARGET
+from sapave_ros.sim.stage import CAMERA, GROUP_SHOWN, GROUP_TARGET, Fixture
 from sapave_ros.sim.view import FreeRenderer
 from sapave_ros.types import Floats
 
@@ -52,14 +53,15 @@ class World(Mechanics):
         kinds: Sequence[str] = KINDS,
         blocks: int | None = None,
         loose: Collection[tuple[str, int]] = (),
+        mechanisms: Sequence[Mechanism] = (),
     ) -> None:
         """kinds: what can be in its scenes, of the catalogue. blocks: how many blocks a scene may have; None is
         what `random_scene` needs where only its kinds are there, else what a room of `sim.rooms` needs. loose: what can
-        be moved in every scene that is loaded.
+        be moved, and mechanisms: what is there, in every scene that is loaded.
         """
         if blocks is None:
             blocks = MAX_BLOCKS if set(kinds) <= set(KINDS) else ROOM_BLOCKS
-        super().__init__(kinds, blocks, loose)
+        super().__init__(kinds, blocks, loose, mechanisms)
         self._scratch = mujoco.MjData(self.model)
         self._renderer: FreeRenderer | None = None
         self._camera_id = self.model.camera(CAMERA).id
@@ -76,7 +78,8 @@ class World(Mechanics):
     def of(cls, scene: Scene) -> World:
         """A world for that scene alone: it compiles nothing that is not in it, which makes steps and pictures cheap."""
         loose = frozenset((item.kind, item.variant) for item in scene.items if item.loose)
-        return cls(scene, tuple(dict.fromkeys(item.kind for item in scene.items)), len(scene.blocks), loose)
+        kinds = tuple(dict.fromkeys(item.kind for item in scene.items))
+        return cls(scene, kinds, len(scene.blocks), loose, scene.mechanisms)
 
     # -- scene and state -------------------------------------------------------------------------
 
@@ -88,12 +91,16 @@ class World(Mechanics):
         for i, item in enumerate(scene.items):
             _, geoms = self.stage.objects[item.kind, item.variant]
             self._item_of_geom[list(geoms)] = i
+        for i, fixture in enumerate(self.stage.fixtures, len(scene.items)):
+            self._item_of_geom[list(fixture.handle)] = i
         self.reset()
 
     def reset(self) -> None:
         """The scene's start pose (all joints zero without a scene), at rest, at time 0."""
         mujoco.mj_resetData(self.model, self.data)
         if self.scene is not None:
+            for fixture in self.stage.fixtures:
+                self.data.qpos[self.model.jnt_qposadr[fixture.joint]] = fixture.mechanism.start
             self.set_positions(g1.HEAD, np.array(self.scene.head))
             self.set_positions(g1.HANDS, np.array(self.scene.hands))
             self.set_positions(g1.ARMS, np.array(self.scene.arms))
@@ -118,11 +125,11 @@ class World(Mechanics):
         return self.renderer.rgb(self.data, camera)
 
     def segmentation(self, camera: Camera = HEAD_CAMERA) -> NDArray[np.int16]:
-        """Index into `scene.items` of every pixel (H, W), -1 where no object is."""
+        """Index into `scene.names` of every pixel (H, W), -1 where no object and no mechanism's handle is."""
         return self._item_of_geom[self.renderer.geoms(self.data, camera)]
 
     def segmentation_all(self, camera: Camera = HEAD_CAMERA) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-        """Indices into `scene.items` and into `scene.blocks` of every pixel, (H, W) each, -1 where none is; in one
+        """Indices into `scene.names` and into `scene.blocks` of every pixel, (H, W) each, -1 where none is; in one
         pass."""
         geoms = self.renderer.geoms(self.data, camera)
         return self._item_of_geom[geoms], self._block_of_geom[geoms]
@@ -151,7 +158,10 @@ class World(Mechanics):
         return pose
 
     def centre(self, name: str) -> Floats:
-        """Centre of that object in the world (3,) [m]. Raises KeyError that lists the names."""
+        """Centre of that object, or of that mechanism's handle, in the world (3,) [m]. Raises KeyError that lists the
+        names."""
+        if self._fixture(name) is not None:
+            return self.pose(name)[:3, 3]
         item = self._scene().items[self._scene().index(name)]
         if not item.loose:
             return self.stage.centre(item)
@@ -159,7 +169,11 @@ class World(Mechanics):
         return pose[:3, 3] + pose[:3, :3] @ shape(item.kind, item.variant).centre
 
     def pose(self, name: str) -> Floats:
-        """Where that object is in the world, (4, 4). Raises KeyError that lists the names."""
+        """Where that object is, or that mechanism's handle, in the world, (4, 4). Raises KeyError that lists the
+        names."""
+        fixture = self._fixture(name)
+        if fixture is not None:
+            return handle_pose(fixture.mechanism, self.joint_state(name))
         item = self._scene().items[self._scene().index(name)]
         body, _ = self.stage.objects[item.kind, item.variant]
         pose = np.eye(4)
@@ -167,12 +181,26 @@ class World(Mechanics):
         return pose
 
     def free_joint(self, name: str) -> int | None:
-        """Where in `data.qpos` the pose of that object begins, if it can be moved. KeyError that lists the names."""
+        """Where in `data.qpos` the pose of that object begins; None where it cannot be moved, and of a mechanism. Raises
+        KeyError that lists the names."""
+        if self._fixture(name) is not None:
+            return None
         item = self._scene().items[self._scene().index(name)]
         if not item.loose:
             return None
         body, _ = self.stage.objects[item.kind, item.variant]
         return int(self.model.jnt_qposadr[self.model.body_jntadr[body]])
+
+    def joint_state(self, name: str) -> float:
+        """Of that mechanism [m or rad]. Raises KeyError that lists the names."""
+        return float(self.data.qpos[self.model.jnt_qposadr[self._joint(name)]])
+
+    def set_joint_state(self, name: str, state: float) -> None:
+        """Puts that mechanism there at once, at rest. Raises KeyError that lists the names."""
+        joint = self._joint(name)
+        self.data.qpos[self.model.jnt_qposadr[joint]] = state
+        self.data.qvel[self.model.jnt_dofadr[joint]] = 0.0
+        self._update_kinematics()
 
     def look_target(self, name: str, *, visibility: bool = True, camera: Camera = HEAD_CAMERA) -> LookTarget:
         """How the head camera sees that object now. Without visibility nothing is rendered.
@@ -236,14 +264,10 @@ class World(Mechanics):
     def visible_fraction(
         self, item: int | None = None, blocks: Sequence[int] = (), camera: Camera = HEAD_CAMERA
     ) -> float:
-        """Visible pixels of an item of the scene, or of some blocks as one, over those that it alone would cover in
-        the picture; 0 where that is none.
+        """Visible pixels of what has that index in `scene.names`, or of some blocks as one, over those that it alone
+        would cover in the picture; 0 where that is none.
         """
-        if item is not None:
-            thing = self._scene().items[item]
-            geoms = list(self.stage.objects[thing.kind, thing.variant][1])
-        else:
-            geoms = [self.stage.blocks[i] for i in blocks]
+        geoms = list(self._geoms(item)) if item is not None else [self.stage.blocks[i] for i in blocks]
         self.model.geom_group[geoms] = GROUP_TARGET
         try:
             alone = np.isin(self.renderer.geoms(self.data, camera, target_alone=True), geoms).sum()
@@ -266,6 +290,23 @@ class World(Mechanics):
         if self.scene is None:
             raise RuntimeError("no scene: call load() first")
         return self.scene
+
+    def _fixture(self, name: str) -> Fixture | None:
+        """None of an item. Raises KeyError that lists the names."""
+        index = self._scene().index(name) - len(self._scene().items)
+        return self.stage.fixtures[index] if index >= 0 else None
+
+    def _joint(self, name: str) -> int:
+        fixture = self._fixture(name)
+        if fixture is None:
+            raise KeyError(f"{name!r} is no mechanism; there are {', '.join(m.name for m in self._scene().mechanisms)}")
+        return fixture.joint
+
+    def _geoms(self, index: int) -> tuple[int, ...]:
+        items = self._scene().items
+        if index >= len(items):
+            return self.stage.fixtures[index - len(items)].handle
+        return self.stage.objects[items[index].kind, items[index].variant][1]
 
     def _visible_fraction(self, name: str, camera: Camera) -> float:
         return self.visible_fraction(self._scene().index(name), camera=camera)
