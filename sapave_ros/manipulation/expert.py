@@ -223,7 +223,7 @@ class Expert:
             return Aim("let go", now.grip, now.rotation, 0.0, _FACING)
         # First along the fingers, so that the thumb leaves the thing: drawn along with it, it falls.
         free = np.array([*(now.held_at - _OFF_THUMB_M * now.ahead)[:2], now.grip[2]])
-        if now.back < 0.03 and float(now.off @ now.ahead) > -0.3 * _OFF_THUMB_M:
+        if now.back < 0.06 and float(now.off @ now.ahead) > -0.3 * _OFF_THUMB_M:
             return Aim("leave", free + now.back * now.away, now.rotation, CAREFUL_M_S, _FACING)
         if not self._goal.rim_m and now.back < _APPROACH_M - 0.01 and now.beside < 0.06:
             return Aim("retreat", free + now.away * (_APPROACH_M + 0.02), now.rotation, CAREFUL_M_S, _FACING)
