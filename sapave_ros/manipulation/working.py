@@ -79,7 +79,7 @@ _PRESS = Stroke(np.array([-0.018, -0.02, -0.054]), -UP, 0.06 * UP, 0.03, _FIST, 
 _PULL = Stroke(np.array([-0.045, -0.006, -0.017]), -_AHEAD, 0.075 * _LEFT, 0.08, _CURLED, _HOOKED, follows=True)
 """With four fingers around the bar."""
 _PUSH = Stroke(
-    np.array([-0.016, 0.010 + BAR_RADIUS_M, -0.017]), _AHEAD, -0.05 * _AHEAD, 0.08, _FIST, _FIST, follows=True
+    np.array([-0.016, 0.010 + BAR_RADIUS_M, -0.017]), _AHEAD, -0.05 * _AHEAD, 0.03, _FIST, _FIST, follows=True
 )
 """With the front of the fist, from which the bar's middle stays away by its radius."""
 _OUTWARDS = Stroke(
