@@ -181,7 +181,7 @@ class World(Mechanics):
         return pose
 
     def free_joint(self, name: str) -> int | None:
-        """Where in `data.qpos` the pose of that object begins; None where it cannot be moved, and of a mechanism. Raises
+        """Where in `data.qpos` the pose of that object begins; None where it cannot be moved, or is a mechanism. Raises
         KeyError that lists the names."""
         if self._fixture(name) is not None:
             return None
