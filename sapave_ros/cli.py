@@ -33,7 +33,7 @@ _COMMANDS = {
 }
 _BENCHES = {
     "perception": ("sapave_ros.bench.perception", "closed-loop success of looking where words say, on three splits"),
-    "manipulation": ("sapave_ros.bench.manipulation", "closed-loop success of putting a thing onto a tray"),
+    "manipulation": ("sapave_ros.bench.manipulation", "closed-loop success of thirteen tasks of the hands"),
     "data": ("sapave_ros.bench.data", "how fast training data are made, as a share of raw rendering, and read"),
     "latency": ("sapave_ros.bench.latency", "rates, latencies and CPU of the real processes"),
     "record": ("sapave_ros.bench.recording", "what a recorder costs the graph, and whether all is in its bag"),

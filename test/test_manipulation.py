@@ -248,7 +248,8 @@ def test_it_is_done_when_it_stands_on_the_tray_untouched(aside_m, tilt_rad, done
 
 def test_the_benchmark_tells_what_came_of_it(tmp_path, capsys):
     file = tmp_path / "found.json"
-    arguments = ["--episodes", "1", "--policies", "still", "--conditions", "in view", "--workers", "1", "--limit", "1"]
+    which = ["--tasks", "onto the tray", "--policies", "still", "--conditions", "in view"]
+    arguments = [*which, "--episodes", "1", "--workers", "1", "--limit", "1"]
     assert cli.main(["bench", "manipulation", *arguments, "--json", str(file), "--film", str(tmp_path / "films")]) == 0
     found = json.loads(file.read_text())
     figures = found["tasks"]["onto the tray"]["still"]["in view"]

@@ -23,6 +23,8 @@ from sapave_ros.sim.scene import Scene
 from sapave_ros.sim.world import World
 
 FAMILY = [name for name, task in TASKS.items() if task.family == "pick-and-place"]
+QUICK = ("into the box", "beside")
+"""Whose expert is seen at work in every run of the tests; the others in the slow ones."""
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,13 @@ def test_a_part_of_it_is_hidden_and_a_part_is_seen(task):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("task", "side"), [(t, ("left", "right")[i % 2]) for i, t in enumerate(FAMILY)])
+@pytest.mark.parametrize(
+    ("task", "side"),
+    [
+        pytest.param(task, ("left", "right")[i % 2], marks=[] if task in QUICK else [pytest.mark.slow])
+        for i, task in enumerate(FAMILY)
+    ],
+)
 def test_the_expert_does_it_also_where_a_lamp_hides_the_thing(kinematics, ik, task, side):
     setting = of_side(task, side, "occluded")
     world = World.of(setting.scene)

@@ -47,8 +47,10 @@ POLICIES = (MODEL, FIXED, "expert", "still")
 FIXED_HEAD_RAD = (0.0, 0.75)
 """Yaw and pitch."""
 
-EPISODES, QUICK = 20, 4
-"""Episodes of each condition."""
+EPISODES, QUICK = 20, 1
+"""Episodes of each task and condition."""
+
+QUICK_POLICIES = (MODEL, "expert")
 
 FILM_FPS = 15
 _CAMERAS = (HEAD_CAMERA, OBSERVER_CAMERA)
@@ -93,12 +95,13 @@ class Played:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `sapave bench manipulation`."""
-    parser.add_argument("--episodes", type=int, help=f"of each condition (default: {EPISODES})")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK} episodes of each condition")
+    parser.add_argument("--episodes", type=int, help=f"of each task and condition (default: {EPISODES})")
+    quick = f"{QUICK} episode of each task and condition, by {' and '.join(QUICK_POLICIES)}"
+    parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="of the episodes (default: %(default)s)")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
-    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
+    parser.add_argument("--policies", nargs="+", choices=POLICIES, help=f"default: {', '.join(POLICIES)}")
     parser.add_argument("--model", type=Path, help="ONNX file (default: the one that ships)")
     parser.add_argument("--chunking", choices=("plain", "rtc"), default="plain", help="how chunks follow each other")
     parser.add_argument(
@@ -140,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
             str(args.film / f"{task} {policy} {condition} {seed}.mp4") if args.film else "",
         )
         for task in dict.fromkeys(args.tasks)
-        for policy in dict.fromkeys(args.policies)
+        for policy in dict.fromkeys(args.policies or (QUICK_POLICIES if args.quick else POLICIES))
         for condition in dict.fromkeys(args.conditions)
         for seed in range(args.first, args.first + episodes)
     ]
