@@ -112,7 +112,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--limit", type=float, default=limit_s, metavar="S", help="of an episode (default: %(default)g)"
     )
     parser.add_argument("--film", type=Path, metavar="DIR", help="also a video of each episode")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--ray", metavar="ADDRESS", help='use this Ray cluster instead; "local" starts one here')
     json_argument(parser)
 
 
@@ -147,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
         for condition in dict.fromkeys(args.conditions)
         for seed in range(args.first, args.first + episodes)
     ]
-    done = dict(tqdm(crew(args.workers)(play, wanted), total=len(wanted), unit="episode", dynamic_ncols=True))
+    done = dict(tqdm(crew(args.workers, args.ray)(play, wanted), total=len(wanted), unit="episode", dynamic_ncols=True))
     played = [done[episode] for episode in wanted]
     report = summary(played)
     print("\n".join(lines(report)))
