@@ -129,6 +129,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--delay {args.delay:g}; expected 0 to 1000 ms")
     if args.first < 0:
         raise ValueError(f"--first {args.first}; expected a seed, 0 or more")
+    if args.film and args.ray:
+        raise ValueError(f"--film {args.film}: films stay where the episodes are played; leave out --ray")
     if args.film:
         args.film.mkdir(parents=True, exist_ok=True)
     wanted = [
