@@ -30,7 +30,7 @@ from sapave_ros.learning.training.run import start  # noqa: E402
 from sapave_ros.manipulation import demonstrate  # noqa: E402
 from sapave_ros.manipulation.actors import Model  # noqa: E402
 from sapave_ros.manipulation.lockstep import Chunks  # noqa: E402
-from sapave_ros.manipulation.settings import onto_the_tray  # noqa: E402
+from sapave_ros.manipulation.placings import onto_the_tray  # noqa: E402
 from sapave_ros.manipulation.tasks import TASKS  # noqa: E402
 from sapave_ros.policy.onnx_policy import OnnxPolicy  # noqa: E402
 from sapave_ros.policy.session import SessionParameters  # noqa: E402
