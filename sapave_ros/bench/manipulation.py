@@ -133,6 +133,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--film {args.film}: films stay where the episodes are played; leave out --ray")
     if args.film:
         args.film.mkdir(parents=True, exist_ok=True)
+    model = str(args.model or share_path(SHIPPED))
+    policies = args.policies or _of(model, QUICK_POLICIES if args.quick else POLICIES)
     wanted = [
         Episode(
             task,
@@ -140,13 +142,13 @@ def run(args: argparse.Namespace) -> int:
             condition,
             seed,
             args.limit,
-            str(args.model or share_path(SHIPPED)),
+            model,
             args.chunking,
             args.delay / 1000.0,
             str(args.film / f"{task} {policy} {condition} {seed}.mp4") if args.film else "",
         )
         for task in dict.fromkeys(args.tasks)
-        for policy in dict.fromkeys(args.policies or (QUICK_POLICIES if args.quick else POLICIES))
+        for policy in dict.fromkeys(policies)
         for condition in dict.fromkeys(args.conditions)
         for seed in range(args.first, args.first + episodes)
     ]
@@ -164,6 +166,14 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(json.dumps({**report, "episodes": [asdict(p) for p in played]}, indent=1))
     return 0
+
+
+def _of(model: str, policies: Sequence[str]) -> list[str]:
+    """Those that can play; a model that has not learned to move the arms is left out, and that is said."""
+    if "other" in _policy(model).manifest.trained_heads:
+        return list(policies)
+    print(f"{model}: its head for arms and hands is untrained, so it does not play (--model FILE)")
+    return [policy for policy in policies if policy not in (MODEL, FIXED)]
 
 
 def play(episode: Episode) -> Played:
