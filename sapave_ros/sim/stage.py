@@ -161,9 +161,8 @@ def build(
             _object(spec, kind, variant, fixed, (kind, variant) in loose)
     for mechanism in mechanisms:
         _mechanism(spec, mechanism)
-    if (
-        loose or mechanisms
-    ):  # what fingers hold slips unless friction is as hard as contact (MuJoCo documentation, "impratio")
+    if loose or mechanisms:
+        # What fingers hold slips unless friction is as hard as contact (MuJoCo documentation, "impratio").
         spec.option.cone, spec.option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, _FRICTION_HARDNESS
     model = spec.compile()
     coupled = urdf.read_text().count("<mimic")
