@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sapave_ros import cli, g1
+from sapave_ros.bench.manipulation import MODEL, POLICIES, able
 from sapave_ros.core.hand_ik import HandIk
 from sapave_ros.core.kinematics import Kinematics
 from sapave_ros.manipulation.contacts import FINGERS, THUMB, Contacts
@@ -20,6 +21,9 @@ from sapave_ros.manipulation.lockstep import Chunks, RobotLoop
 from sapave_ros.manipulation.placings import TRAY_HALF_M, onto_the_tray
 from sapave_ros.manipulation.progress import Criterion, Placed
 from sapave_ros.manipulation.settings import CONDITIONS, Placing
+from sapave_ros.policy.manifest import SHIPPED
+from sapave_ros.policy.onnx_policy import OnnxPolicy
+from sapave_ros.share import share_path
 from sapave_ros.sim.scene import Scene
 from sapave_ros.sim.world import World
 from sapave_ros.types import ActionChunk
@@ -265,3 +269,10 @@ def test_the_benchmark_tells_what_came_of_it(tmp_path, capsys):
 def test_bad_arguments_are_named(arguments, capsys):
     assert cli.main(["bench", "manipulation", *arguments]) == 2
     assert f"{arguments[0]} {arguments[1]}" in capsys.readouterr().err
+
+
+def test_a_model_that_has_not_learned_to_move_the_arms_does_not_play(capsys):
+    shipped = str(share_path(SHIPPED))
+    trained = "other" in OnnxPolicy(shipped).manifest.trained_heads
+    assert (MODEL in able(shipped, POLICIES)) == trained
+    assert ("untrained" in capsys.readouterr().out) != trained

@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
     if args.film:
         args.film.mkdir(parents=True, exist_ok=True)
     model = str(args.model or share_path(SHIPPED))
-    policies = args.policies or _of(model, QUICK_POLICIES if args.quick else POLICIES)
+    policies = args.policies or able(model, QUICK_POLICIES if args.quick else POLICIES)
     wanted = [
         Episode(
             task,
@@ -168,7 +168,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _of(model: str, policies: Sequence[str]) -> list[str]:
+def able(model: str, policies: Sequence[str]) -> list[str]:
     """Those that can play; a model that has not learned to move the arms is left out, and that is said."""
     if "other" in _policy(model).manifest.trained_heads:
         return list(policies)

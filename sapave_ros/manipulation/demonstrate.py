@@ -92,7 +92,7 @@ class Wavering:
     CAREFULLY = 0.3
     """How much of it while something is held or let go."""
 
-    CAREFUL = frozenset({"close", "lift", "carry", "put down", "let go", "leave"})
+    CAREFUL = frozenset({"close", "lift", "carry", "put down", "let go", "leave", "move"})
 
     def __init__(self, random: np.random.Generator, speed_rad_s: float) -> None:
         self._random, self._speed = random, speed_rad_s
