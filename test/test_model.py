@@ -152,7 +152,9 @@ def test_errors_that_add_up_count_for_more(model, monkeypatch):
     sway = drift * torch.tensor([1.0, -1.0]).repeat(8)[:, None]
     found = {}
     for name, error in (("none", 0 * drift), ("drift", drift), ("sway", sway)):
-        monkeypatch.setattr(model.head_decoder, "forward", lambda x, t, memories, e=error: chunk.repeat(2, 1, 1) + e)
+        monkeypatch.setattr(
+            model.head_decoder, "forward", lambda x, t, memories, told, e=error: chunk.repeat(2, 1, 1) + e
+        )
         found[name] = [v.item() for v in model.head_loss(context, chunk * scale, 2)]
     assert found["none"] == [0.0, 0.0]
     assert found["drift"][0] == pytest.approx(found["sway"][0])
@@ -180,7 +182,7 @@ def test_training_begins_where_the_policy_does():
         def memories(self, context):
             return []
 
-        def forward(self, x, t, memories):
+        def forward(self, x, t, memories, told):
             seen.append((x, t))
             return x
 
