@@ -29,6 +29,8 @@ def test_an_unknown_task_starts_nothing(capsys):
     assert "onto the moon" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.e2e
 def test_a_task_is_told_followed_and_judged(ros_domain, dds_domain, tmp_path):
     out, found = tmp_path / "out", tmp_path / "found.json"
     words = [
