@@ -84,6 +84,8 @@ def where(room: Room, name: str) -> str:
     if name not in room.scene.names or room.template == PLAIN:
         return name
     i = room.scene.index(name)
+    if i >= len(room.scene.items):  # a mechanism, which stands by itself
+        return name
     return f"{name} {room.preposition[i]} the {room.place[i].removeprefix(_INSIDE) or 'floor'}"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sapave_ros import g1
+from sapave_ros.sim.mechanisms import BAR_HALF_M, handle_centre
 from sapave_ros.sim.objects import shape
 from sapave_ros.sim.rendering import HEAD_CAMERA
 from sapave_ros.sim.rooms import Landmark
@@ -94,8 +95,13 @@ class Sights:
     # -- things ----------------------------------------------------------------------------------
 
     def item(self, index: int) -> Thing:
-        """An item of the scene."""
-        if ("item", index) not in self._things:
+        """An item of the scene, or behind those a mechanism's handle, as it stands at the start."""
+        beyond = index - len(self._scene.items)
+        if ("item", index) not in self._things and beyond >= 0:
+            fixture = self.world.stage.fixtures[beyond]
+            at = handle_centre(fixture.mechanism, fixture.mechanism.start)
+            self._things["item", index] = Thing(fixture.mechanism.name, at, BAR_HALF_M, fixture.handle)
+        elif ("item", index) not in self._things:
             item = self._scene.items[index]
             body = shape(item.kind, item.variant)
             base = np.array(item.position)
