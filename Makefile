@@ -57,8 +57,6 @@ train: $(VENV)/.dev
 	$(BIN)/sapave data --triples 200000
 	$(BIN)/sapave data --split val --triples 2000
 	$(TRAIN)
-	$(BIN)/sapave demonstrate
-	$(TRAIN) --stage do
 	$(BIN)/sapave export --backbone models/sapave_nano_backbone.pt --look models/sapave_nano_look.pt
 
 # Stage 2 alone, from what stage 1 taught the model that ships: demonstrations of an expert, and what is learned from them.

@@ -21,7 +21,7 @@ from sapave_ros.core.kinematics import TORSO
 from sapave_ros.types import Floats
 
 SIDES = {"left": g1.LEFT_ARM, "right": g1.RIGHT_ARM}
-_KNUCKLE = {"left": "L_middle_proximal", "right": "R_middle_proximal"}
+KNUCKLE = {"left": "L_middle_proximal", "right": "R_middle_proximal"}
 
 RADIAN_M = 0.15
 """A radian of turning weighs as much as this way [m]: about the length from wrist to knuckles."""
@@ -85,7 +85,7 @@ class HandIk:
         pin, group = self._pin, SIDES[side]
         kept = {whole.getJointId(name) for name in group.names}
         model = pin.buildReducedModel(whole, [i for i in range(1, whole.njoints) if i not in kept], pin.neutral(whole))
-        if tuple(model.names)[1:] != group.names or not model.existFrame(_KNUCKLE[side]):
+        if tuple(model.names)[1:] != group.names or not model.existFrame(KNUCKLE[side]):
             raise ValueError(f"the model has the joints {list(model.names)[1:]}; expected {list(group.names)}")
         data = model.createData()
         pin.framesForwardKinematics(model, data, np.zeros(model.nq))
@@ -93,7 +93,7 @@ class HandIk:
         return _Arm(
             model,
             data,
-            model.getFrameId(_KNUCKLE[side]),
+            model.getFrameId(KNUCKLE[side]),
             base_in_torso,
             group.lower,
             group.upper,

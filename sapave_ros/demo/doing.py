@@ -50,7 +50,8 @@ class TaskMonitor(Monitor):
     def poll(self) -> bool:
         """As `Monitor.poll`."""
         super().poll()
-        if self._began_s is None or self._motors.latest == self._sequence:
+        late = self.elapsed_s > self.limit_s
+        if self._began_s is None or late or self._motors.latest == self._sequence:
             return self.progress.success
         motors = self._motors.all_after(self._motors.latest - 1)
         self._sequence = self._motors.latest

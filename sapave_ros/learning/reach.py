@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sapave_ros import g1
+from sapave_ros.core.hand_ik import KNUCKLE
 from sapave_ros.core.kinematics import TORSO, Kinematics
 from sapave_ros.learning.config import DEPTH_REDUCTION, PATCH, Config
 
@@ -34,7 +35,6 @@ POINTS = ("target", "goal")
 CELL = PATCH // 2
 WIDTH, HIDDEN = 64, 256
 _PALMS = ("L_hand_base_link", "R_hand_base_link")
-_KNUCKLES = ("L_middle_proximal", "R_middle_proximal")
 
 SCALES_M = (0.02, 0.1, 0.4)
 """Distances are told at these scales, each saturating: a centimetre matters at a thing, half a metre far from it."""
@@ -51,7 +51,7 @@ class Hands(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         kinematics, sides = Kinematics.from_urdf(), []
-        for palm, knuckle, group in zip(_PALMS, _KNUCKLES, (g1.LEFT_ARM, g1.RIGHT_ARM)):
+        for palm, knuckle, group in zip(_PALMS, KNUCKLE.values(), (g1.LEFT_ARM, g1.RIGHT_ARM)):
             *upper, last = kinematics.chain(palm, TORSO, group.names)
             knuckle_in_palm = kinematics.frame_in_frame(knuckle, palm, {}, default=0.0)
             sides.append([*upper, last.between(np.eye(4), knuckle_in_palm)])

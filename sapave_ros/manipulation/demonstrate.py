@@ -31,8 +31,9 @@ from sapave_ros.dataset.features import EXPERT_CHUNK, EXPERT_POINTS, Frame, fram
 from sapave_ros.dataset.writer import DatasetWriter
 from sapave_ros.manipulation.actors import Model
 from sapave_ros.manipulation.eyes import Eyes
+from sapave_ros.manipulation.hands import STEPS
 from sapave_ros.manipulation.lockstep import Actor, Chunks, RobotLoop
-from sapave_ros.manipulation.settings import CONDITIONS, Setting
+from sapave_ros.manipulation.settings import CONDITIONS, Placing, Setting
 from sapave_ros.manipulation.tasks import TASKS
 from sapave_ros.policy.onnx_policy import OnnxPolicy
 from sapave_ros.policy.session import SessionParameters
@@ -47,7 +48,6 @@ MODELS_SEED = 1_500_000
 
 EPISODES_PER_PART = 10
 FPS = 10
-STEPS = 16
 """Frames are as far apart as the steps of a chunk."""
 
 _FALLEN = 0.7
@@ -228,7 +228,7 @@ def play(task: str, condition: str, seed: int, waver: float, model: str = "") ->
         doer = Model(_policy(model), setting.instruction, _kinematics(), SessionParameters()) if model else None
         actor = Demonstrator(world, setting, expert, Eyes(_kinematics()), wavering, random, doer)
         loop = RobotLoop(world, _kinematics(), LoopTiming(inference_period_s=1.0 / FPS))
-        falls = world.free_joint(setting.target) is not None
+        falls = isinstance(setting, Placing) and setting.goal.upright
 
         def over(time_s: float) -> bool:
             return progress.update(time_s) or (falls and bool(world.pose(setting.target)[2, 2] < _FALLEN))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ class Criterion:
     time_limit_s: float = 25.0
 
 
-class Progress:
+class Progress(ABC):
     """Follows one episode. at_s: when each of `STAGES` was reached first [s]; what is missing was not.
 
     What a task means by its stages it says itself, in `_reached`, `_grasped` and `_is_done`.
@@ -57,17 +58,17 @@ class Progress:
             self.at_s.setdefault("done", self._since_s)
         return self.success or time_s > criterion.time_limit_s
 
+    @abstractmethod
     def _reached(self) -> bool:
         """Whether a hand touches what is to be moved."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _grasped(self) -> bool:
         """Whether the hand moves it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _is_done(self, time_s: float) -> bool:
         """Whether what was asked for is so now."""
-        raise NotImplementedError
 
 
 LIFT_M = 0.03

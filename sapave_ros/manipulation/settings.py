@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ READY: dict[str, float] = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(ABC):
     """One episode of any task. target: name of the item of the scene that is to be moved, and to be looked at before.
     side: of the robot, whose hand does it. task, seed, condition: what it was made from.
     """
@@ -41,9 +42,9 @@ class Setting:
     side: str
     instruction: str
 
+    @abstractmethod
     def points(self, world: World) -> Floats:
         """Where what is to be moved is now, and where it is to be, (2, 3) [m] in the world."""
-        raise NotImplementedError
 
     @property
     def item(self) -> Item:
