@@ -6,9 +6,9 @@ import json
 import math
 from dataclasses import replace
 
-import mujoco
 import numpy as np
 import pytest
+from at_a_table import of_side, put
 
 from sapave_ros import cli, g1
 from sapave_ros.bench.manipulation import MODEL, POLICIES, able
@@ -20,7 +20,7 @@ from sapave_ros.manipulation.expert import Expert
 from sapave_ros.manipulation.lockstep import Chunks, RobotLoop
 from sapave_ros.manipulation.placings import TRAY_HALF_M, onto_the_tray
 from sapave_ros.manipulation.progress import Criterion, Placed
-from sapave_ros.manipulation.settings import CONDITIONS, Placing
+from sapave_ros.manipulation.settings import CONDITIONS
 from sapave_ros.policy.manifest import SHIPPED
 from sapave_ros.policy.onnx_policy import OnnxPolicy
 from sapave_ros.share import share_path
@@ -42,20 +42,6 @@ def kinematics():
 @pytest.fixture(scope="module")
 def ik():
     return HandIk()
-
-
-def of_side(side: str, condition: str = CONDITIONS[0]) -> Placing:
-    return next(s for s in (onto_the_tray(seed, condition) for seed in range(50)) if s.side == side)
-
-
-def put(world: World, setting: Placing, position, turn=(1.0, 0.0, 0.0, 0.0)) -> None:
-    """The thing there, at rest."""
-    body, _ = world.stage.objects[setting.item.kind, setting.item.variant]
-    joint = world.model.body_jntadr[body]
-    q, v = world.model.jnt_qposadr[joint], world.model.jnt_dofadr[joint]
-    world.data.qpos[q : q + 7] = (*position, *turn)
-    world.data.qvel[v : v + 6] = 0.0
-    mujoco.mj_forward(world.model, world.data)
 
 
 # -- what stands where -------------------------------------------------------------------------
@@ -94,7 +80,7 @@ def test_an_unknown_condition_is_named():
 
 
 def test_what_is_loose_falls_and_comes_to_rest_on_what_is_below():
-    setting = of_side("left")
+    setting = of_side("onto the tray", "left")
     world = World.of(setting.scene)
     x, y, z = setting.item.position
     put(world, setting, (x, y, z + 0.03))
@@ -111,7 +97,7 @@ def test_what_is_loose_falls_and_comes_to_rest_on_what_is_below():
 
 
 def test_what_is_not_loose_stays_where_it_is():
-    setting = of_side("left")
+    setting = of_side("onto the tray", "left")
     x, y, z = setting.item.position
     floating = replace(setting.item, position=(x, y, z + 0.2), loose=False)
     world = World.of(replace(setting.scene, items=(floating,)))
@@ -121,7 +107,7 @@ def test_what_is_not_loose_stays_where_it_is():
 
 
 def test_a_world_takes_no_scene_in_which_others_can_be_moved():
-    setting = of_side("left")
+    setting = of_side("onto the tray", "left")
     world = World.of(setting.scene)
     with pytest.raises(ValueError, match="loose"):
         world.load(replace(setting.scene, items=(replace(setting.item, loose=False),)))
@@ -132,7 +118,7 @@ def test_a_world_takes_no_scene_in_which_others_can_be_moved():
 
 
 def test_taking_control_moves_nothing(kinematics):
-    setting = of_side("right")
+    setting = of_side("onto the tray", "right")
     world = World.of(setting.scene)
     before, waist = world.positions(g1.POLICY), world.motor_positions[12:15]
     loop = RobotLoop(world, kinematics)
@@ -153,7 +139,7 @@ def test_it_follows_increments_and_refuses_what_the_limits_refuse(kinematics):
             increments = np.full((4, 1), self.rate)
             return Chunks(other=ActionChunk(stamp_s, 0.1, ("left_wrist_roll_joint",), increments))
 
-    setting, waver = of_side("right"), Waver()
+    setting, waver = of_side("onto the tray", "right"), Waver()
     world = World.of(setting.scene)
     loop = RobotLoop(world, kinematics)
     roll = g1.POLICY.names.index("left_wrist_roll_joint")
@@ -171,7 +157,7 @@ def test_it_follows_increments_and_refuses_what_the_limits_refuse(kinematics):
 
 @pytest.mark.parametrize(("side", "condition"), [("left", CONDITIONS[1]), ("right", CONDITIONS[0])])
 def test_the_expert_puts_it_on_the_tray_by_friction_alone(kinematics, ik, side, condition):
-    setting = of_side(side, condition)
+    setting = of_side("onto the tray", side, condition)
     world = World.of(setting.scene)
     progress, contacts = Placed(world, setting), Contacts(world, setting)
     loop = RobotLoop(world, kinematics)
@@ -193,7 +179,7 @@ def test_the_expert_puts_it_on_the_tray_by_friction_alone(kinematics, ik, side, 
 
 @pytest.mark.parametrize("stage", ["come", "carry"])
 def test_a_thing_that_is_taken_away_is_fetched_where_it_is_then(kinematics, ik, stage):
-    setting = of_side("left")
+    setting = of_side("onto the tray", "left")
     world = World.of(setting.scene)
     progress, expert = Placed(world, setting), Expert(world, setting, ik)
     loop = RobotLoop(world, kinematics)
@@ -212,7 +198,7 @@ def test_a_thing_that_is_taken_away_is_fetched_where_it_is_then(kinematics, ik, 
 
 
 def test_what_is_on_the_tray_already_is_left_there(kinematics, ik):
-    setting = of_side("left")
+    setting = of_side("onto the tray", "left")
     world = World.of(setting.scene)
     put(world, setting, setting.goal.at)
     expert = Expert(world, setting, ik)
@@ -232,7 +218,7 @@ def test_what_is_on_the_tray_already_is_left_there(kinematics, ik):
     ids=["upright in the middle", "beside", "lying"],
 )
 def test_it_is_done_when_it_stands_on_the_tray_untouched(aside_m, tilt_rad, done):
-    setting = of_side("left")
+    setting = of_side("onto the tray", "left")
     world = World.of(setting.scene)
     x, y, z = setting.goal.at
     lifted = setting.base_radius_m if tilt_rad else 0.001

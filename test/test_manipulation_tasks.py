@@ -6,9 +6,9 @@ import hashlib
 import math
 from dataclasses import replace
 
-import mujoco
 import numpy as np
 import pytest
+from at_a_table import of_side, put
 
 from sapave_ros import g1
 from sapave_ros.core.hand_ik import HandIk
@@ -35,20 +35,6 @@ def kinematics():
 @pytest.fixture(scope="module")
 def ik():
     return HandIk()
-
-
-def of_side(task: str, side: str, condition: str = CONDITIONS[0]) -> Placing:
-    return next(s for s in (TASKS[task].setting(seed, condition) for seed in range(50)) if s.side == side)
-
-
-def put(world: World, setting: Placing, position, turn=(1.0, 0.0, 0.0, 0.0)) -> None:
-    """The thing there, at rest."""
-    body, _ = world.stage.objects[setting.item.kind, setting.item.variant]
-    joint = world.model.body_jntadr[body]
-    q, v = world.model.jnt_qposadr[joint], world.model.jnt_dofadr[joint]
-    world.data.qpos[q : q + 7] = (*position, *turn)
-    world.data.qvel[v : v + 6] = 0.0
-    mujoco.mj_forward(world.model, world.data)
 
 
 def done(world: World, setting: Placing) -> bool:

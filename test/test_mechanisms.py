@@ -7,18 +7,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from at_a_table import of_side
 
 from sapave_ros import g1
 from sapave_ros.core.hand_ik import HandIk
 from sapave_ros.core.kinematics import Kinematics
+from sapave_ros.demo.told import where
 from sapave_ros.manipulation import articulated
-from sapave_ros.manipulation.articulated import Working
 from sapave_ros.manipulation.lockstep import RobotLoop
 from sapave_ros.manipulation.tasks import TASKS
 from sapave_ros.manipulation.worked import PRESSED_S, Pressed
 from sapave_ros.manipulation.working import Worker
+from sapave_ros.sim.aim import Aim
 from sapave_ros.sim.mechanisms import KINDS, Mechanism, anatomy
+from sapave_ros.sim.rooms import Room
 from sapave_ros.sim.scene import Scene
+from sapave_ros.sim.sights import Sights
+from sapave_ros.sim.targets import target_of
 from sapave_ros.sim.world import World
 
 NAMES = tuple(name for name, task in TASKS.items() if task.family == "articulated")
@@ -34,10 +39,6 @@ def kinematics():
 @pytest.fixture(scope="module")
 def ik():
     return HandIk()
-
-
-def of_side(task: str, side: str, condition: str = "in view") -> Working:
-    return next(s for s in (TASKS[task].setting(seed, condition) for seed in range(50)) if s.side == side)
 
 
 def alone(kind: str, mirrored: bool = False) -> Mechanism:
@@ -212,4 +213,14 @@ def test_a_door_is_shut_from_a_few_degrees_on():
     assert setting.left(world) == pytest.approx(math.radians(1.0))
     world.set_joint_state(setting.target, setting.enough - math.radians(1.0))
     assert setting.left(world) < 0.0
+    world.close()
+
+
+def test_the_live_simulator_can_aim_at_a_handle():
+    """`sapave demo --task "open the drawer"` ended in an IndexError."""
+    setting = of_side("open the drawer", "left")
+    room, world = Room.bare(setting.scene), World.of(setting.scene)
+    target = target_of(Aim((setting.target,)), room, Sights(world, world.renderer))
+    assert target is not None and where(room, setting.target) == setting.target
+    assert target.angle_rad(world) == pytest.approx(world.look_target(setting.target).angle_rad, abs=0.02)
     world.close()
